@@ -1,0 +1,1 @@
+"""Typed configurations of Hugging Face checkpoints."""

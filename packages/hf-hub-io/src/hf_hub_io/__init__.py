@@ -1,0 +1,1 @@
+"""Checkpoint repositories as typed files and bytes: resolve, validate, map, write atomically."""

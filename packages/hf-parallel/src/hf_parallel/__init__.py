@@ -1,0 +1,1 @@
+"""Data, tensor, context, pipeline and expert parallelism for hf-modeling."""

@@ -1,0 +1,1 @@
+"""Typed task pipelines over Hugging Face checkpoints."""

@@ -1,0 +1,1 @@
+"""Quantization formats for hf-modeling."""

@@ -1,0 +1,1 @@
+"""Immutable, thread-safe tokenizers that load any Hugging Face checkpoint."""

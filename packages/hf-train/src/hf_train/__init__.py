@@ -1,0 +1,1 @@
+"""A Trainer whose numbers can be trusted."""

@@ -1,0 +1,1 @@
+"""Everything hf-*: one import, the hft command and the demo."""
