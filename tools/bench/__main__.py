@@ -1,0 +1,54 @@
+"""`python -m tools.bench [CASE ...]`: run benchmarks side by side with the peer and print the table."""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tools.bench import report, runner
+
+console = Console()
+
+
+def main(
+    cases: Annotated[
+        list[str] | None, typer.Argument(help="Names or prefixes of cases; all when none.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="List the cases and stop.")] = False,
+    samples: Annotated[
+        int | None, typer.Option(help="Timed calls a side, instead of each case's own.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads for both sides.")] = os.cpu_count() or 1,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Run the cases that need a CUDA device, and only those.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Write every sample to this file.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+) -> None:
+    """Exit status 1 when the two sides of a case computed different things; a missed goal is only shown."""
+    known = {name: found for name, found in runner.discover().items() if found[1].gpu == gpu}
+    wanted = [name for name in known if not cases or any(name.startswith(prefix) for prefix in cases)]
+    unknown = [prefix for prefix in cases or () if not any(name.startswith(prefix) for name in known)]
+    if unknown:
+        raise typer.BadParameter(f"no case is called {', '.join(unknown)}; known: {', '.join(known)}")
+    if show:
+        console.print("\n".join(known))
+        return
+    results = []
+    with TemporaryDirectory(prefix="hf-bench-") as scratch:
+        for name in wanted:
+            module, case = known[name]
+            console.print(f"{name} ...", style="dim")
+            results.append(runner.run(module, case, scratch=Path(scratch), threads=threads, samples=samples))
+    console.print(report.markdown(results) if markdown else report.table(results), soft_wrap=markdown)
+    if json is not None:
+        report.save(results, json, threads=threads)
+    if not all(report.agrees(result) for result in results):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

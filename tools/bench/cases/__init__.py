@@ -1,0 +1,1 @@
+"""One module per subject, each with a tuple `CASES`; `python -m tools.bench --list` names them."""
