@@ -1,0 +1,106 @@
+"""The weight language: rules that pair names on disk with names in memory, read in either direction.
+
+A family states once how its checkpoint is laid out; loading reads the rules left to right, saving right to
+left, so nothing about saving is ever written down. Patterns are dotted names with placeholders as segments:
+
+- `{layer}`, `{expert}` or any other name: a number; when only the disk side has it, the numbered tensors are
+  gathered, in order, into the op's input (see `Stack`);
+- `{s}`: `weight` or `bias`;
+- `{rest}`, last segment only: one or more segments.
+
+The first rule that fits a name claims it. Names that no rule mentions are the same on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+from hf_modeling.weights.ops import Op, Same
+
+MEMORY_PREFIX = "model."
+"""Where every headed model keeps its base model, so `model.norm.weight` here is `norm.weight` in the base."""
+
+SUFFIXES = frozenset({"weight", "bias"})
+
+
+@final
+@dataclass(frozen=True)
+class Rule:
+    """`disk` tensors become `memory` tensors through `op`; with `layers`, for these `{layer}` only."""
+
+    disk: tuple[str, ...]
+    memory: tuple[str, ...]
+    op: Op = field(default_factory=Same)
+    layers: frozenset[int] | None = None
+
+    def __post_init__(self) -> None:
+        disk, memory = placeholders(self.disk), placeholders(self.memory)
+        if len(disk ^ memory) > 1 or (disk ^ memory) & {"s", "rest"}:
+            raise ValueError(
+                f"weight rule {self.disk} <-> {self.memory}: the two sides may differ in one number "
+                f"placeholder, the one that is stacked; they differ in {sorted(disk ^ memory)}"
+            )
+
+    @property
+    def gathered(self) -> str | None:
+        """The placeholder that only one side has."""
+        return next(iter(placeholders(self.disk) ^ placeholders(self.memory)), None)
+
+
+@final
+@dataclass(frozen=True)
+class Drop:
+    """Disk tensors that loading leaves out, and why: the reason is what the load report prints."""
+
+    disk: tuple[str, ...]
+    why: str
+    layers: frozenset[int] | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class WeightTable:
+    """How one family's checkpoint lies on disk.
+
+    `prefix` is what the family puts before its base model's names (`bert.`, `transformer.`): patterns are
+    written with it, and checkpoints of the bare base model, which lack it, load all the same. `fp32` lists
+    memory patterns that stay in float32 whatever dtype the model is loaded in.
+    """
+
+    rules: tuple[Rule | Drop, ...] = ()
+    prefix: str = MEMORY_PREFIX
+    fp32: tuple[str, ...] = ()
+
+
+def rule(
+    disk: str | tuple[str, ...],
+    memory: str | tuple[str, ...],
+    op: Op | None = None,
+    *,
+    layers: frozenset[int] | None = None,
+) -> Rule:
+    """One rule; a single name may be given bare, and without `op` it is a rename."""
+    return Rule(_names(disk), _names(memory), op or Same(), layers)
+
+
+def renames(
+    names: Mapping[str, str], *, disk: str = "", memory: str = "", layers: frozenset[int] | None = None
+) -> tuple[Rule, ...]:
+    """A rename per item of `names` (disk name to memory name), both under a common prefix."""
+    return tuple(Rule((disk + old,), (memory + new,), layers=layers) for old, new in names.items())
+
+
+def drop(*disk: str, why: str, layers: frozenset[int] | None = None) -> Drop:
+    """Disk patterns to leave out when loading, with the reason."""
+    return Drop(disk, why, layers)
+
+
+def placeholders(patterns: tuple[str, ...]) -> frozenset[str]:
+    """The placeholder names that occur in `patterns`."""
+    return frozenset(seg[1:-1] for pattern in patterns for seg in pattern.split(".") if seg.startswith("{"))
+
+
+def _names(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
