@@ -18,7 +18,7 @@ GROUP = "hf_train.strategies"
 
 
 class Strategy(Protocol):
-    """What a training loop asks of the devices it runs on; the rest of the loop is the same for all layouts."""
+    """What a training loop asks of the devices it runs on; the rest of it is the same for all layouts."""
 
     def place(self, model: nn.Module) -> nn.Module:
         """The model as training runs it: moved, wrapped or sharded. Its parameters are then final."""
@@ -32,7 +32,7 @@ class Strategy(Protocol):
         ...
 
     def clip(self, parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-        """Bound the 2-norm of the whole model's gradients by `max_norm`, in place; returns the norm before."""
+        """Bound the 2-norm of all gradients of the model by `max_norm`, in place; the norm before."""
         ...
 
 
