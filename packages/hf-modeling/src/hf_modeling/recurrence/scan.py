@@ -1,0 +1,36 @@
+"""The elementwise linear recurrence h_t = a_t h_{t-1} + b_t, for decays that differ by channel.
+
+A chunk is scanned by doubling (Hillis and Steele, 1986): log2(C) vectorised passes in place of C
+dependent ones; it only multiplies decays, so with |a| <= 1 nothing can overflow.
+Legend: B batch, T time, ... any trailing state axes.
+"""
+
+import torch
+from torch import Tensor
+
+CHUNK = 64
+
+
+def elementwise_scan(
+    a_BT: Tensor, b_BT: Tensor, state_B: Tensor | None = None, *, chunk: int = CHUNK
+) -> tuple[Tensor, Tensor]:
+    """All states (B, T, ...) and the last one (B, ...); `a` broadcasts against `b`, `state` is h before."""
+    state = torch.zeros_like(b_BT[:, 0]) if state_B is None else state_B
+    states: list[Tensor] = []
+    for start in range(0, b_BT.shape[1], chunk):
+        a, b = a_BT[:, start : start + chunk], b_BT[:, start : start + chunk]
+        product, total = _scan_by_doubling(a.expand_as(b), b)
+        within = total + product * state.unsqueeze(1)
+        states.append(within)
+        state = within[:, -1]
+    return torch.cat(states, dim=1), state
+
+
+def _scan_by_doubling(a_BC: Tensor, b_BC: Tensor) -> tuple[Tensor, Tensor]:
+    """Running products of a, and the states that start from zero."""
+    reach = 1
+    while reach < b_BC.shape[1]:
+        b_BC = torch.cat([b_BC[:, :reach], b_BC[:, reach:] + a_BC[:, reach:] * b_BC[:, :-reach]], dim=1)
+        a_BC = torch.cat([a_BC[:, :reach], a_BC[:, reach:] * a_BC[:, :-reach]], dim=1)
+        reach *= 2
+    return a_BC, b_BC
