@@ -1,0 +1,43 @@
+"""`Family`: everything this library knows about one model type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from hf_modeling.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from hf_config import PreTrainedConfig
+    from hf_modeling.weights.table import Drop, WeightTable
+
+Task = Literal[
+    "base",
+    "causal-lm",
+    "masked-lm",
+    "pretraining",
+    "next-sentence",
+    "sequence-classification",
+    "token-classification",
+    "question-answering",
+    "multiple-choice",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """The facts of one family, from which its models are built, loaded and saved.
+
+    `spec` and `weights` take an instance of `config`; they are typed loosely because a registry holds
+    families of many config types, and a function that takes only one of them is not a function of all.
+    `ignored` are checkpoint tensors to leave out, each with its reason, whatever the config says.
+    `classes` names the public class for each task the family serves.
+    """
+
+    model_type: str
+    config: type[PreTrainedConfig]
+    spec: Callable[[Any], ModelSpec]
+    weights: Callable[[Any], WeightTable]
+    classes: Mapping[Task, str]
+    ignored: tuple[Drop, ...] = ()

@@ -1,0 +1,68 @@
+"""From token ids to the residual stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hf_modeling.spec.norm import Norm
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbedScale:
+    """Embeddings times `value`, the factor first rounded to `cast` (the weight's dtype for Gemma)."""
+
+    value: float
+    cast: Literal["weight", "bfloat16", "float32"] = "float32"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnedPositions:
+    """A trained vector per position; row = position + `offset`."""
+
+    count: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SinusoidPositions:
+    """Fixed sines and cosines of position + `offset`.
+
+    "split" puts all sines before all cosines and spaces wavelengths over half - 1 steps (fairseq); "paired"
+    does the same over half steps of even and odd features (CTRL).
+    """
+
+    layout: Literal["split", "paired"]
+    offset: int = 0
+
+
+Positions = LearnedPositions | SinusoidPositions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PerLayerEmbedding:
+    """A second embedding that gives each layer `dim` features of the token, mixed with a projection of h."""
+
+    vocab: int
+    dim: int
+    norm: Norm
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embed:
+    """Token embeddings and what is added to them before the first block.
+
+    `dim` is the table's width where it differs from the model's (a projection follows). `token_types` is the
+    number of segment embeddings. `padding_id` names the row that starts at zero and gets no gradient.
+    """
+
+    vocab: int
+    dim: int | None = None
+    scale: EmbedScale | None = None
+    positions: Positions | None = None
+    token_types: int | None = None
+    norm: Norm | None = None
+    per_layer: PerLayerEmbedding | None = None
+    padding_id: int | None = None
+    dropout: float = 0.0
+    projection_bias: bool = False

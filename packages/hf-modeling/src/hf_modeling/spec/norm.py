@@ -1,0 +1,34 @@
+"""Normalisations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+NormWeight = Literal["none", "plain", "plus_one"]
+"""No weight; the weight itself; or a weight stored as its distance from one (`x * (1 + w)`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RmsNorm:
+    """Divide by the root mean square, taken in float32.
+
+    `cast` says where the result returns to the model's dtype: before the weight is applied (Llama) or after
+    it (Gemma, OLMo 2). The two agree in float32 and differ in the last bit of bfloat16.
+    """
+
+    eps: float
+    weight: NormWeight = "plain"
+    cast: Literal["before_weight", "after_weight"] = "before_weight"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerNorm:
+    """Subtract the mean and divide by the standard deviation, both taken in float32."""
+
+    eps: float
+    weight: NormWeight = "plain"
+    bias: bool = True
+
+
+Norm = RmsNorm | LayerNorm
