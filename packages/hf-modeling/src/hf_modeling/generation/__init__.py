@@ -1,0 +1,1 @@
+"""Generation: tokens out of a causal language model."""

@@ -1,0 +1,80 @@
+"""What a logits processor is, and how several become one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeAlias, final
+
+import torch
+from torch import Tensor
+
+from hf_modeling.generation.errors import OptionError
+
+# Axes: B sequences, T tokens so far, V vocabulary.
+
+NEVER = float("-inf")
+"""The logit of a token that must not be chosen."""
+
+TokenIds: TypeAlias = int | Sequence[int] | Tensor
+"""One token id or several."""
+
+
+class LogitsProcessor(Protocol):
+    """Changes the next token's logits, given the tokens so far. Any function of this shape is one."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, /) -> Tensor:
+        """New logits (B, V) from ids (B, T) and logits (B, V); neither argument is changed."""
+        ...
+
+
+@final
+class LogitsProcessorList(list[LogitsProcessor]):
+    """Processors applied one after the other."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Logits (B, V) after every processor."""
+        for processor in self:
+            scores = processor(input_ids, scores)
+        return scores
+
+
+def as_index(tokens: TokenIds, name: str, device: torch.device | str = "cpu") -> Tensor:
+    """Token ids as a 1-d int64 tensor.
+
+    Raises:
+        OptionError: an id is negative or not an integer.
+    """
+    index = tokens if isinstance(tokens, Tensor) else torch.as_tensor(tokens)
+    index = index.reshape(-1).to(device)
+    if (index.is_floating_point() and index.numel()) or (index < 0).any():
+        raise OptionError(name, tokens, "one or more token ids, integers from 0")
+    return index.long()
+
+
+def positive_int(name: str, value: int, *, least: int = 1) -> int:
+    """`value`, if it is an integer of at least `least`.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise OptionError(name, value, f"an integer of at least {least}")
+    return value
+
+
+def require(ok: bool, name: str, value: object, expected: str) -> None:
+    """Raises OptionError unless `ok`."""
+    if not ok:
+        raise OptionError(name, value, expected)
+
+
+def per_beam(rows: Tensor, batch: int) -> Tensor:
+    """`rows` (N, ...) repeated so that every one of its rows serves `batch / N` beams."""
+    return rows if rows.shape[0] >= batch else rows.repeat_interleave(batch // rows.shape[0], dim=0)
+
+
+def forbid(scores: Tensor, tokens: Iterable[int] | Tensor) -> Tensor:
+    """`scores` (B, V) with these tokens made impossible; ids beyond V are ignored."""
+    index = tokens if isinstance(tokens, Tensor) else torch.as_tensor(list(tokens), dtype=torch.long)
+    index = index.to(scores.device)
+    return scores.index_fill(1, index[index < scores.shape[-1]], NEVER)
