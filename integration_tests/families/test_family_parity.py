@@ -1,0 +1,129 @@
+"""Every decoder family against the peer: a row of `tiny_configs` each, all laws for each row."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hf_modeling import AutoModelForCausalLM
+from hf_modeling.families import model_types
+from hf_modeling.model import PreTrainedModel
+from hf_modeling.show import show_model
+from integration_tests.families.oracle import LENGTH, Oracle, build_oracle, random_ids, relative_error
+from integration_tests.families.tiny_configs import ROWS, Row
+
+pytestmark = pytest.mark.parity
+TOLERANCE = 1e-5
+GOLDEN = Path(__file__).parent / "golden"
+KNOWN = set(model_types())
+
+
+@pytest.fixture(
+    scope="module", params=[row for row in ROWS if row.model_type in KNOWN], ids=lambda row: row.name
+)
+def row(request: pytest.FixtureRequest) -> Row:
+    found: Row = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def oracle(row: Row, tmp_path_factory: pytest.TempPathFactory) -> Oracle:
+    return build_oracle(row, tmp_path_factory.mktemp(row.name))
+
+
+@pytest.fixture(scope="module")
+def model(oracle: Oracle) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(oracle.folder)
+
+
+def run(model: nn.Module, ids: Tensor, **arguments: Tensor) -> Tensor:
+    with torch.no_grad():
+        logits: Tensor = model(ids, **arguments).logits
+    return logits
+
+
+def test_logits_equal_the_peer(oracle: Oracle, model: PreTrainedModel) -> None:
+    ids = random_ids(2, LENGTH)
+    assert relative_error(run(model, ids), oracle.logits(ids)) < TOLERANCE
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_changes_nothing(model: PreTrainedModel, oracle: Oracle, side: str) -> None:
+    long, short = random_ids(1, LENGTH, seed=2), random_ids(1, LENGTH - 4, seed=3)
+    blank = torch.full((1, 4), 3)
+    padded = torch.cat([blank, short] if side == "left" else [short, blank], dim=1)
+    real = torch.ones(2, LENGTH, dtype=torch.long)
+    kept = slice(4, None) if side == "left" else slice(0, -4)
+    real[1] = 0
+    real[1, kept] = 1
+    logits = run(model, torch.cat([long, padded]), attention_mask=real)
+    assert relative_error(logits[:1], oracle.logits(long)) < TOLERANCE
+    assert relative_error(logits[1:, kept], oracle.logits(short)) < TOLERANCE
+
+
+def test_cached_steps_equal_one_pass(model: PreTrainedModel) -> None:
+    ids = random_ids(2, LENGTH)
+    whole = run(model, ids)
+    with torch.no_grad():
+        output = model(ids[:, :6], use_cache=True)
+        pieces = [output.logits]
+        for step in range(6, LENGTH):
+            output = model(ids[:, step : step + 1], past_key_values=output.past_key_values, use_cache=True)
+            pieces.append(output.logits)
+    assert relative_error(torch.cat(pieces, dim=1), whole) < TOLERANCE
+
+
+def test_loss_and_gradient_equal_the_peer(oracle: Oracle, model: PreTrainedModel) -> None:
+    ids = random_ids(2, LENGTH)
+    results = []
+    for side in (oracle.model, model):
+        side.zero_grad()
+        loss = side(input_ids=ids, labels=ids).loss
+        loss.backward()
+        table = side.get_input_embeddings().weight.grad
+        norm = torch.stack([p.grad.norm() for p in side.parameters() if p.grad is not None]).norm()
+        results.append((loss.detach(), table.clone(), norm))
+        side.zero_grad()
+    for ours, theirs in zip(results[1], results[0], strict=True):
+        assert relative_error(ours, theirs) < TOLERANCE * 10
+
+
+def test_bfloat16_is_as_close_as_the_peer(oracle: Oracle) -> None:
+    ids = random_ids(2, LENGTH)
+    exact = oracle.logits(ids)
+    half = AutoModelForCausalLM.from_pretrained(oracle.folder, dtype=torch.bfloat16)
+    ours = relative_error(run(half, ids), exact)
+    oracle.model.to(torch.bfloat16)
+    try:
+        theirs = relative_error(oracle.logits(ids), exact)
+    finally:
+        oracle.model.load_state_dict(_reloaded(oracle))
+    assert ours < 2 * theirs + 0.02
+
+
+def test_saved_files_are_the_peers_files(oracle: Oracle, model: PreTrainedModel, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM as PeerAuto
+
+    model.save_pretrained(tmp_path)
+    ours, theirs = load_file(tmp_path / "model.safetensors"), load_file(oracle.folder / "model.safetensors")
+    assert sorted(ours) == sorted(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    ids = random_ids(1, LENGTH)
+    peer = PeerAuto.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        assert relative_error(peer(input_ids=ids).logits, oracle.logits(ids)) < TOLERANCE
+
+
+def test_printed_spec_is_the_golden_one(row: Row, model: PreTrainedModel) -> None:
+    golden = GOLDEN / f"{row.name}.txt"
+    assert show_model(model.config) == golden.read_text()
+
+
+def _reloaded(oracle: Oracle) -> dict[str, Tensor]:
+    from transformers import AutoModelForCausalLM as PeerAuto
+
+    oracle.model.float()
+    state: dict[str, Tensor] = PeerAuto.from_pretrained(oracle.folder, dtype=torch.float32).state_dict()
+    return state
