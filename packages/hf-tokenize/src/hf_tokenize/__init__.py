@@ -1,1 +1,36 @@
-"""Immutable, thread-safe tokenizers that load any Hugging Face checkpoint."""
+"""Immutable, thread-safe tokenizers that load any Hugging Face checkpoint.
+
+```python
+from hf_tokenize import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("folder-or-hub-id")
+batch = tokenizer(["Hello world", "Hi"], padding=True, return_tensors="pt")
+tokenizer.batch_decode(batch.input_ids, skip_special_tokens=True)
+```
+"""
+
+from hf_tokenize.auto import AutoTokenizer
+from hf_tokenize.batch import BatchEncoding
+from hf_tokenize.encoding import CharSpan, Encoding, TokenSpan
+from hf_tokenize.options import EncodeOptions, PaddingStrategy, Side, TensorType, TruncationStrategy
+from hf_tokenize.settings import Settings, TokenizerOptions
+from hf_tokenize.special import AddedToken, SpecialTokens
+from hf_tokenize.tokenizer import PreTrainedTokenizer
+
+__all__ = [
+    "AddedToken",
+    "AutoTokenizer",
+    "BatchEncoding",
+    "CharSpan",
+    "EncodeOptions",
+    "Encoding",
+    "PaddingStrategy",
+    "PreTrainedTokenizer",
+    "Settings",
+    "Side",
+    "SpecialTokens",
+    "TensorType",
+    "TokenSpan",
+    "TokenizerOptions",
+    "TruncationStrategy",
+]

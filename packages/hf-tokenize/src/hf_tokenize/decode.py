@@ -1,0 +1,77 @@
+"""From ids back to text, with a clear word about ids that do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias, cast
+
+from hf_tokenize.engine import Engine
+from hf_tokenize.errors import TokenIdError
+from hf_tokenize.padding import SupportsToList
+
+Ids: TypeAlias = "int | Sequence[int] | SupportsToList"
+IdBatch: TypeAlias = "Sequence[Ids] | SupportsToList"
+
+
+def as_ids(ids: Ids) -> list[int]:
+    """One sequence of ids as a list, whatever holds it."""
+    if isinstance(ids, list):
+        return ids
+    plain = ids.tolist() if isinstance(ids, SupportsToList) else ids
+    if isinstance(plain, int):
+        return [plain]
+    return list(cast("Sequence[int]", plain))
+
+
+def decode_batch(
+    engine: Engine, batch: Sequence[list[int]], *, size: int, skip_special_tokens: bool
+) -> list[str]:
+    """The text of each sequence. `size` is one above the highest id. Raises TokenIdError."""
+    highest = max((max(ids) for ids in batch if ids), default=0)
+    if highest < size:
+        try:
+            return engine.decode(batch, skip_special_tokens=skip_special_tokens)
+        except (OverflowError, TypeError):
+            pass  # a negative id, or something that is not an id: found below
+    for row, ids in enumerate(batch):
+        check_ids(ids, size, where=f" of row {row}" if len(batch) > 1 else "")
+    raise TokenIdError("the ids are not lists of int", fix="pass a list of int, or a list of such lists")
+
+
+def check_ids(ids: Sequence[int], size: int, *, where: str = "") -> None:
+    """Refuses the first id that is not in the vocabulary. Raises TokenIdError."""
+    for position, id in enumerate(ids):
+        if not isinstance(id, int):
+            raise TokenIdError(
+                f"position {position}{where} holds {id!r}, which is not a token id",
+                fix="pass a list of int, or a list of such lists",
+                position=position,
+            )
+        if not 0 <= id < size:
+            raise TokenIdError(
+                f"id {id} at position {position}{where} is outside the vocabulary of {size} tokens",
+                fix="remove it (labels often hold -100), or use the tokenizer these ids were made with",
+                id=id,
+                position=position,
+            )
+
+
+_CLEAN_UP = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
+
+
+def clean_up_spaces(text: str) -> str:
+    """`text` without the spaces that word-based tokenizers leave before punctuation and English contractions."""
+    for old, new in _CLEAN_UP:
+        text = text.replace(old, new)
+    return text

@@ -1,0 +1,172 @@
+"""The seam between this package and what turns text into tokens, and the Rust engine behind most tokenizers.
+
+An engine is never configured after it was made, so any number of threads may use it. Truncation and padding are
+not its business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Protocol, TypeAlias, final
+
+import tokenizers
+
+from hf_tokenize.encoding import RawEncoding
+from hf_tokenize.errors import EngineError, TokenizerFileError
+from hf_tokenize.inputs import TextItem, input_error
+from hf_tokenize.special import AddedToken
+
+Encoded: TypeAlias = tuple[Sequence[RawEncoding], bool]
+"""One raw encoding per text, and whether they have tokens, offsets and words too."""
+
+
+class Engine(Protocol):
+    """Text to raw encodings and back; every method may be called from many threads at once."""
+
+    @property
+    def kind(self) -> str:
+        """The subword model: BPE, WordPiece, Unigram, WordLevel, or that of a Python engine."""
+        ...
+
+    def encode(self, items: Sequence[TextItem], *, words: bool, specials: bool, details: bool) -> Encoded:
+        """Encodes texts, or pairs, all at once; `words`: each text is a list of words; `specials`: apply the
+        template; without `details` the engine may leave out all but ids, types and sequences."""
+        ...
+
+    def decode(self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> list[str]:
+        """The text of each list of ids."""
+        ...
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """The text that tokens, given as strings, stand for."""
+        ...
+
+    def token_to_id(self, token: str) -> int | None: ...
+    def id_to_token(self, id: int) -> str | None: ...
+    def vocab(self) -> dict[str, int]: ...
+    def sizes(self) -> tuple[int, int]:
+        """How many tokens the model has, and how many there are with the added ones."""
+        ...
+
+    def added_tokens(self) -> Mapping[int, AddedToken]: ...
+    def splitting(self) -> Engine:
+        """The same engine, except that it treats special tokens in a text as text."""
+        ...
+
+    def special_token_count(self, *, pair: bool) -> int: ...
+    def to_json(self) -> str | None:
+        """The engine as the text of a `tokenizer.json`; None for an engine that this format cannot express."""
+        ...
+
+
+def to_rust(token: AddedToken) -> tokenizers.AddedToken:
+    """`token` in the engine's own type."""
+    return tokenizers.AddedToken(
+        token.content,
+        single_word=token.single_word,
+        lstrip=token.lstrip,
+        rstrip=token.rstrip,
+        normalized=token.normalized,
+        special=token.special,
+    )
+
+
+def read_rust(data: bytes | str, *, source: str) -> tokenizers.Tokenizer:
+    """The engine object that the text of a `tokenizer.json` describes; `source` is what errors call it.
+
+    Raises TokenizerFileError with the engine's own words.
+    """
+    try:
+        return tokenizers.Tokenizer.from_buffer(data.encode("utf-8") if isinstance(data, str) else data)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        raise TokenizerFileError(
+            f"{source} is not a tokenizer the engine can read: {error}",
+            fix=f"correct {source}, or delete it and fetch it again",
+            file=source,
+        ) from None
+
+
+@final
+class RustEngine:
+    """The `tokenizers` library, wrapped so that nothing can be set on it any more."""
+
+    __slots__ = ("_lock", "_rust", "_splitting", "kind")
+
+    def __init__(self, rust: tokenizers.Tokenizer) -> None:
+        rust.no_truncation()
+        rust.no_padding()
+        self._rust = rust
+        self._lock = Lock()
+        self._splitting: RustEngine | None = None
+        self.kind = type(rust.model).__name__
+
+    def encode(self, items: Sequence[TextItem], *, words: bool, specials: bool, details: bool) -> Encoded:
+        rust = self._rust
+        try:
+            if len(items) == 1:
+                item = items[0]
+                text, pair = item if isinstance(item, tuple) else (item, None)
+                return (rust.encode(text, pair, words, specials),), True
+            if details:
+                return rust.encode_batch(items, words, specials), True
+            return rust.encode_batch_fast(items, words, specials), False
+        except BaseException as error:  # noqa: BLE001 - as above
+            raise input_error(error, items, words=words) from None
+
+    def decode(self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> list[str]:
+        try:
+            if len(batch) == 1:
+                return [self._rust.decode(batch[0], skip_special_tokens)]
+            return self._rust.decode_batch(batch, skip_special_tokens)
+        except BaseException as error:
+            if isinstance(error, Exception) and type(error) is not Exception:
+                raise  # a wrong id or type, which the caller explains
+            raise EngineError(f"the engine cannot decode these ids: {error}") from None
+
+    def join(self, tokens: Sequence[str]) -> str:
+        decoder = self._rust.decoder
+        return " ".join(tokens) if decoder is None else decoder.decode(list(tokens))
+
+    def token_to_id(self, token: str) -> int | None:
+        return self._rust.token_to_id(token)
+
+    def id_to_token(self, id: int) -> str | None:
+        return self._rust.id_to_token(id)
+
+    def vocab(self) -> dict[str, int]:
+        return self._rust.get_vocab(with_added_tokens=True)
+
+    def sizes(self) -> tuple[int, int]:
+        rust = self._rust
+        return rust.get_vocab_size(with_added_tokens=False), rust.get_vocab_size(with_added_tokens=True)
+
+    def added_tokens(self) -> Mapping[int, AddedToken]:
+        return {
+            id: AddedToken(
+                content=token.content,
+                single_word=token.single_word,
+                lstrip=token.lstrip,
+                rstrip=token.rstrip,
+                normalized=token.normalized,
+                special=token.special,
+            )
+            for id, token in sorted(self._rust.get_added_tokens_decoder().items())
+        }
+
+    def splitting(self) -> RustEngine:
+        # Whether special tokens are split is a property of the engine, so this needs a second one, made once.
+        with self._lock:
+            if self._splitting is None:
+                rust = read_rust(self._rust.to_str(), source="this tokenizer")
+                rust.encode_special_tokens = True
+                self._splitting = RustEngine(rust)
+            return self._splitting
+
+    def special_token_count(self, *, pair: bool) -> int:
+        return self._rust.num_special_tokens_to_add(pair)
+
+    def to_json(self) -> str:
+        return self._rust.to_str()

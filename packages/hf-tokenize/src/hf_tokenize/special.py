@@ -1,0 +1,80 @@
+"""Special tokens as typed values: which token plays which role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias, get_args
+
+Role: TypeAlias = Literal[
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"
+]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddedToken:
+    """A token that text is split at before the subword model sees it.
+
+    `single_word`: matches only between word boundaries. `lstrip`, `rstrip`: takes the white space before or after
+    it along. `normalized`: looked for in the normalised text. `special`: dropped by `skip_special_tokens`.
+    """
+
+    content: str
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool = False
+    special: bool = True
+
+    def __str__(self) -> str:
+        return self.content
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpecialTokens:
+    """The content of the token that plays each role, or None; `named` holds a model's own roles (`image_token`),
+    `extra` special tokens without a role."""
+
+    bos_token: str | None = None
+    eos_token: str | None = None
+    unk_token: str | None = None
+    sep_token: str | None = None
+    pad_token: str | None = None
+    cls_token: str | None = None
+    mask_token: str | None = None
+    named: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    extra: tuple[str, ...] = ()
+
+    def role(self, role: str) -> str | None:
+        """The token that plays `role`, one of the seven usual ones or a model's own; None where nobody does."""
+        match role:
+            case "bos_token":
+                return self.bos_token
+            case "eos_token":
+                return self.eos_token
+            case "unk_token":
+                return self.unk_token
+            case "sep_token":
+                return self.sep_token
+            case "pad_token":
+                return self.pad_token
+            case "cls_token":
+                return self.cls_token
+            case "mask_token":
+                return self.mask_token
+            case _:
+                return self.named.get(role)
+
+    def as_map(self) -> dict[str, str]:
+        """Role to token, for the roles that are filled; the form of `special_tokens_map.json`."""
+        usual = {role: token for role in ROLES if (token := self.role(role)) is not None}
+        return usual | dict(self.named)
+
+    def all(self) -> tuple[str, ...]:
+        """Every special token once, in the order of the roles, then the model's own, then the extra ones."""
+        return tuple(dict.fromkeys((*self.as_map().values(), *self.extra)))
+
+
+SPECIAL_FIELDS: Final = frozenset(f.name for f in fields(SpecialTokens))
