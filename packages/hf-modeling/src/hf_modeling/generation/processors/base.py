@@ -44,9 +44,8 @@ def as_index(tokens: TokenIds, name: str, device: torch.device | str = "cpu") ->
     Raises:
         OptionError: an id is negative or not an integer.
     """
-    index = tokens if isinstance(tokens, Tensor) else torch.as_tensor(tokens)
-    index = index.reshape(-1).to(device)
-    if (index.is_floating_point() and index.numel()) or (index < 0).any():
+    index = torch.as_tensor(tokens, device=device).reshape(-1)
+    if index.numel() and (index.dtype.is_floating_point or int(index.min()) < 0):
         raise OptionError(name, tokens, "one or more token ids, integers from 0")
     return index.long()
 
@@ -57,7 +56,7 @@ def positive_int(name: str, value: int, *, least: int = 1) -> int:
     Raises:
         OptionError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if type(value) is not int or value < least:  # a bool is no count
         raise OptionError(name, value, f"an integer of at least {least}")
     return value
 

@@ -38,7 +38,7 @@ class EncoderNoRepeatNGramLogitsProcessor:
 
     def __init__(self, encoder_ngram_size: int, encoder_input_ids: Tensor) -> None:
         self.ngram_size = positive_int("encoder_no_repeat_ngram_size", encoder_ngram_size)
-        self.encoder_input_ids = torch.atleast_2d(encoder_input_ids)
+        self.encoder_input_ids = encoder_input_ids.reshape(-1, encoder_input_ids.shape[-1])
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         source = per_beam(self.encoder_input_ids, scores.shape[0])
