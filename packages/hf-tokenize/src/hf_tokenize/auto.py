@@ -35,7 +35,8 @@ class AutoTokenizer:
         A `tokenizer.json` decides; without one, other vocabulary files are converted. `options` overrule the
         configuration. Files that contradict each other raise, unless `contradictions="ignore"`.
 
-        Raises TokenizerFilesError, TokenizerFileError, ContradictionError, UnknownOptionError, and as Repo.open.
+        Raises TokenizerFilesError, TokenizerFileError, ContradictionError, UnknownOptionError, and as
+        Repo.open.
         """
         repo = Repo.open(
             folder_or_id,

@@ -20,8 +20,8 @@ V = TypeVar("V")
 class BatchEncoding(MutableMapping[str, V], Generic[V]):
     """What a model takes: `input_ids`, `attention_mask`, ... by name, ready for `model(**batch)`.
 
-    The caller owns it and may add entries (`batch["labels"] = ...`). `batch[0]` is the `Encoding` of row 0, with
-    tokens, offsets and words; it is worked out when first asked for. Pickling keeps it only if it was.
+    The caller owns it and may add entries (`batch["labels"] = ...`). `batch[0]` is the `Encoding` of row 0,
+    with tokens, offsets and words; it is worked out when first asked for. Pickling keeps it only if it was.
     """
 
     __slots__ = ("_details", "_encodings", "data")
@@ -79,12 +79,14 @@ class BatchEncoding(MutableMapping[str, V], Generic[V]):
 
     @property
     def encodings(self) -> tuple[Encoding, ...]:
-        """Everything known about each row. Raises DetailsError for a batch that was not made by a tokenizer."""
+        """Everything known about each row. Raises DetailsError for a batch that was not made by a
+        tokenizer.
+        """
         if self._encodings is None:
             if self._details is None:
                 raise DetailsError(
                     "this batch no longer knows its tokens, offsets and words",
-                    fix="ask the tokenizer's own result, before pickling or pad(), or return_offsets_mapping=True",
+                    fix="ask the tokenizer's own result, before it is pickled or goes through pad()",
                 )
             # Two threads may both work this out; they get equal values, and either may stay.
             self._encodings = self._details()
@@ -169,7 +171,10 @@ class BatchEncoding(MutableMapping[str, V], Generic[V]):
         """This batch with its torch tensors moved to `device`; other entries stay as they are."""
         import torch
 
-        for name, value in self.data.items():
-            if isinstance(value, torch.Tensor):
-                self.data[name] = value.to(device, non_blocking=non_blocking)
+        moved = {
+            name: value.to(device, non_blocking=non_blocking)
+            for name, value in self.data.items()
+            if isinstance(value, torch.Tensor)
+        }
+        self.data.update(cast("dict[str, V]", moved))
         return self

@@ -71,7 +71,9 @@ _CLEAN_UP = (
 
 
 def clean_up_spaces(text: str) -> str:
-    """`text` without the spaces that word-based tokenizers leave before punctuation and English contractions."""
+    """`text` without the spaces that word-based tokenizers leave before punctuation and English
+    contractions.
+    """
     for old, new in _CLEAN_UP:
         text = text.replace(old, new)
     return text

@@ -108,7 +108,8 @@ def _pad(row: list[int], filler: int, length: int, side: Side) -> list[int]:
 
 def _list_columns(rows: list[Row], ids: list[list[int]], plan: Plan) -> dict[str, object]:
     request, padding = plan.request, plan.padding
-    length, side, pad_id, pad_type = 0, "right", 0, 0
+    length, pad_id, pad_type = 0, 0, 0
+    side: Side = "right"
     if padding is not None:
         length = padding.target(max(map(len, ids), default=0))
         side, pad_id, pad_type = padding.side, padding.id, padding.type_id

@@ -51,8 +51,8 @@ class RawEncoding(Protocol):
 class Encoding:
     """The tokens of one row, after truncation and padding.
 
-    `sequence_ids` says which text a token comes from (0, 1, or None for tokens the template or padding added),
-    `word_ids` which word of that text, `offsets` which characters of it.
+    `sequence_ids` says which text a token comes from (0, 1, or None for tokens the template or padding
+    added), `word_ids` which word of that text, `offsets` which characters of it.
     """
 
     ids: tuple[int, ...]

@@ -1,7 +1,7 @@
 """The seam between this package and what turns text into tokens, and the Rust engine behind most tokenizers.
 
-An engine is never configured after it was made, so any number of threads may use it. Truncation and padding are
-not its business.
+An engine is never configured after it was made, so any number of threads may use it. Truncation and padding
+are not its business.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Engine(Protocol):
 
     def special_token_count(self, *, pair: bool) -> int: ...
     def to_json(self) -> str | None:
-        """The engine as the text of a `tokenizer.json`; None for an engine that this format cannot express."""
+        """The text of a `tokenizer.json`; None for an engine that this format cannot express."""
         ...
 
 

@@ -56,11 +56,11 @@ def _word_lists(item: TextItem) -> TextItem:
 
 
 def input_error(cause: BaseException, items: Sequence[TextItem], *, words: bool) -> BaseException:
-    """The typed error for texts on which an engine failed with `cause`; `cause` itself where it is not theirs."""
+    """The typed error for texts on which an engine failed with `cause`; `cause` itself where it is not
+    theirs.
+    """
     if isinstance(cause, TokenizeError | KeyboardInterrupt | SystemExit | MemoryError):
         return cause
-    if not isinstance(items, Sequence):
-        return TextInputError(f"text is {_describe(items)}", fix="pass a str or a list of str")
     for row, item in enumerate(items):
         for text in item if isinstance(item, tuple) and not words else (item,):
             problem = _problem(text, f"text {row}" if len(items) > 1 else "the text", words=words)

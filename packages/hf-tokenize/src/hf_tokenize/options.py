@@ -20,9 +20,10 @@ UNLIMITED = 10**20
 class EncodeOptions(TypedDict, total=False):
     """Options of `tokenizer(...)`, beside the text and `return_tensors`.
 
-    `add_special_tokens` (True): apply the model's template. `padding` (False): True or "longest", "max_length", or
-    not at all. `truncation`: True or "longest_first", "only_first", "only_second", or not at all; giving
-    `max_length` without padding turns it on. `stride` (0): tokens that consecutive windows share.
+    `add_special_tokens` (True): apply the model's template. `padding` (False): True or "longest",
+    "max_length", or not at all. `truncation`: True or "longest_first", "only_first", "only_second", or not
+    at all; giving `max_length` without padding turns it on. `stride` (0): tokens that consecutive windows
+    share.
     `is_split_into_words`: the text is a list of words. `pad_to_multiple_of`: round padded lengths up.
     The sides default to the tokenizer's. `split_special_tokens`: treat special tokens in the text as text.
     """
@@ -161,10 +162,8 @@ def plan_padding(request: Request, defaults: Defaults) -> Padding | None:
             return None
         _check_count("max_length", length)
     multiple_of = request.pad_to_multiple_of
-    if multiple_of is not None and (not isinstance(multiple_of, int) or multiple_of < 1):
-        raise OptionError(
-            f"pad_to_multiple_of={multiple_of!r} is not a positive integer", fix="pass 8, or None"
-        )
+    if multiple_of is not None and multiple_of < 1:
+        raise OptionError(f"pad_to_multiple_of={multiple_of!r} is not positive", fix="pass 8, or None")
     if defaults.pad_token is None or defaults.pad_token_id is None:
         raise NoPadTokenError(
             "padding was asked for, and this tokenizer has no padding token",
@@ -188,7 +187,7 @@ def check_multiple(truncation: Truncation | None, padding: Padding | None) -> No
 
 
 def _check_count(name: str, value: int) -> None:
-    if not isinstance(value, int) or value < 0:
+    if value < 0:
         raise OptionError(f"{name}={value!r} is not a number of tokens", fix=f"pass an integer {name} >= 0")
 
 

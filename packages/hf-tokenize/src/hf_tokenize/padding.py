@@ -33,7 +33,8 @@ def pad_rows(
     """The batch with every row of its token columns padded; `main` is the column that sets the lengths.
 
     Token columns are the ids, `attention_mask` (added when asked for and missing), `token_type_ids` and
-    `special_tokens_mask`; others pass through. Raises OptionError when `main` is missing or columns differ in rows.
+    `special_tokens_mask`; others pass through. Raises OptionError when `main` is missing or columns differ
+    in rows.
     """
     columns = _columns(encoded)
     if main not in columns:

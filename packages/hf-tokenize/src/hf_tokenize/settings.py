@@ -1,4 +1,6 @@
-"""What a tokenizer knows beside its engine: roles of special tokens, defaults, templates, and the file's own words."""
+"""What a tokenizer knows beside its engine: roles of special tokens, defaults, templates, and the file's
+own words.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,9 @@ class TokenizerOptions(TypedDict, total=False):
 class Settings:
     """The immutable half of a tokenizer that is not the engine.
 
-    `tokenizer_class` is the name the files give, kept for saving; it decides nothing where a `tokenizer.json` is.
-    `extra` holds entries of `tokenizer_config.json` nobody here reads, so that saving loses nothing.
+    `tokenizer_class` is the name the files give, kept for saving; it decides nothing where a
+    `tokenizer.json` is. `extra` holds entries of `tokenizer_config.json` nobody here reads, so that saving
+    loses nothing.
     """
 
     special: SpecialTokens = field(default_factory=SpecialTokens)
@@ -66,8 +69,10 @@ def apply_options(settings: Settings, options: TokenizerOptions) -> Settings:
     for name in options:
         if name not in TokenizerOptions.__annotations__:
             raise unknown_option(name, tuple(TokenizerOptions.__annotations__))
-    roles = {role: options[role] for role in ROLES if role in options}
-    special = replace(settings.special, **roles) if roles else settings.special
+    special = settings.special
+    for role in ROLES:
+        if role in options:
+            special = special.with_role(role, options[role])
     if "extra_special_tokens" in options:
         special = replace(special, extra=tuple(options["extra_special_tokens"]))
     templates = settings.chat_templates

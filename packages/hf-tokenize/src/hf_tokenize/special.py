@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, assert_never, get_args
 
 Role: TypeAlias = Literal[
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"
@@ -17,8 +17,9 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 class AddedToken:
     """A token that text is split at before the subword model sees it.
 
-    `single_word`: matches only between word boundaries. `lstrip`, `rstrip`: takes the white space before or after
-    it along. `normalized`: looked for in the normalised text. `special`: dropped by `skip_special_tokens`.
+    `single_word`: matches only between word boundaries. `lstrip`, `rstrip`: takes the white space before or
+    after it along. `normalized`: looked for in the normalised text. `special`: dropped by
+    `skip_special_tokens`.
     """
 
     content: str
@@ -34,7 +35,8 @@ class AddedToken:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpecialTokens:
-    """The content of the token that plays each role, or None; `named` holds a model's own roles (`image_token`),
+    """The content of the token that plays each role, or None; `named` holds a model's own roles
+    (`image_token`),
     `extra` special tokens without a role."""
 
     bos_token: str | None = None
@@ -48,7 +50,9 @@ class SpecialTokens:
     extra: tuple[str, ...] = ()
 
     def role(self, role: str) -> str | None:
-        """The token that plays `role`, one of the seven usual ones or a model's own; None where nobody does."""
+        """The token that plays `role`, one of the seven usual ones or a model's own; None where nobody
+        does.
+        """
         match role:
             case "bos_token":
                 return self.bos_token
@@ -67,6 +71,26 @@ class SpecialTokens:
             case _:
                 return self.named.get(role)
 
+    def with_role(self, role: Role, token: str | None) -> SpecialTokens:
+        """These tokens, with `token` in `role`."""
+        match role:
+            case "bos_token":
+                return replace(self, bos_token=token)
+            case "eos_token":
+                return replace(self, eos_token=token)
+            case "unk_token":
+                return replace(self, unk_token=token)
+            case "sep_token":
+                return replace(self, sep_token=token)
+            case "pad_token":
+                return replace(self, pad_token=token)
+            case "cls_token":
+                return replace(self, cls_token=token)
+            case "mask_token":
+                return replace(self, mask_token=token)
+            case _:
+                assert_never(role)
+
     def as_map(self) -> dict[str, str]:
         """Role to token, for the roles that are filled; the form of `special_tokens_map.json`."""
         usual = {role: token for role in ROLES if (token := self.role(role)) is not None}
@@ -75,6 +99,3 @@ class SpecialTokens:
     def all(self) -> tuple[str, ...]:
         """Every special token once, in the order of the roles, then the model's own, then the extra ones."""
         return tuple(dict.fromkeys((*self.as_map().values(), *self.extra)))
-
-
-SPECIAL_FIELDS: Final = frozenset(f.name for f in fields(SpecialTokens))

@@ -1,6 +1,7 @@
 """Columns of numbers as arrays of numpy, torch, jax or mlx; none of them is imported before it is asked for.
 
-Numbers are packed into one standard-library `array` of 64-bit integers, which numpy and torch then use in place.
+Numbers are packed into one standard-library `array` of 64-bit integers, which numpy and torch then use in
+place.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ def as_tensor(packed: array[int], shape: tuple[int, ...], kind: TensorType) -> T
             return _torch(packed, shape)
         case "jax":
             try:
-                from jax import numpy as jnp
+                from jax import numpy as jnp  # type: ignore[import-not-found]  # optional, not installed here
             except ImportError:
                 raise MissingPackageError("jax", "return_tensors='jax'") from None
             return jnp.asarray(_numpy(packed, shape))  # type: ignore[no-any-return]  # jax ships no types here
         case "mlx":
             try:
-                from mlx import core as mx
+                from mlx import core as mx  # type: ignore[import-not-found]  # optional, not installed here
             except ImportError:
                 raise MissingPackageError("mlx", "return_tensors='mlx'") from None
             return mx.array(_numpy(packed, shape))  # type: ignore[no-any-return]  # mlx ships no types here
@@ -110,7 +111,7 @@ def nested_to_tensor(values: Nested, kind: TensorType, *, name: str) -> Tensor:
         lengths = {len(item) for item in level}
         if len(lengths) > 1:
             raise OptionError(
-                f"the rows of {name} have different lengths, {min(lengths)} to {max(lengths)}, and cannot be one tensor",
+                f"rows of {name} with {min(lengths)} to {max(lengths)} entries cannot be one tensor",
                 fix="pass padding=True (and truncation=True with padding='max_length')",
             )
         shape.append(lengths.pop())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias, Unpack, cast, final, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, Unpack, cast, final, overload
 
 from hf_tokenize.batch import BatchEncoding
 from hf_tokenize.decode import IdBatch, Ids, as_ids, check_ids, clean_up_spaces, decode_batch
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hf_tokenize.tensors import NumpyArray
 
 TextBatch: TypeAlias = (
-    "Sequence[str] | Sequence[Words] | Sequence[tuple[str, str]] | Sequence[tuple[Words, Words]]"
+    "list[str] | tuple[str, ...] | list[list[str]] | list[tuple[str, str]] | list[tuple[Words, Words]]"
 )
 
 
@@ -155,12 +155,13 @@ class PreTrainedTokenizer:
         *,
         return_tensors: TensorType | None = None,
         **options: Unpack[EncodeOptions],
-    ) -> BatchEncoding[list[int]] | BatchEncoding[object]:
+    ) -> BatchEncoding[Any]:
         """A batch with `input_ids`, `attention_mask` and what else the model reads, one row per text.
 
-        `text` is a text, or a list of texts, pairs, or word lists (`is_split_into_words=True`); `text_pair` the
-        second texts. One text gives flat lists, a list of texts lists of lists, `return_tensors` tensors of shape
-        (texts, tokens), and `return_overflowing_tokens` always rows. `EncodeOptions` describes the options.
+        `text` is a text, or a list of texts, pairs, or word lists (`is_split_into_words=True`); `text_pair`
+        the second texts. One text gives flat lists, a list of texts lists of lists, `return_tensors`
+        tensors of shape (texts, tokens), and `return_overflowing_tokens` always rows. `EncodeOptions`
+        describes the options.
 
         Raises TextInputError, TextEncodingError, OptionError, NoPadTokenError.
         """
@@ -195,7 +196,9 @@ class PreTrainedTokenizer:
         return cast("list[int]", self(text, text_pair, return_tensors=None, **options)["input_ids"])
 
     def tokenize(self, text: str, pair: str | None = None, *, add_special_tokens: bool = False) -> list[str]:
-        """The tokens of a text as strings, in the spelling of the vocabulary; without special tokens by default."""
+        """The tokens of a text as strings, in the spelling of the vocabulary; without special tokens by
+        default.
+        """
         return self(text, pair, add_special_tokens=add_special_tokens).tokens()
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
@@ -243,7 +246,7 @@ class PreTrainedTokenizer:
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> str:
-        """The text that ids stand for. Raises TokenIdError, which names the id, its position and the limit."""
+        """The text that ids stand for. Raises TokenIdError, which names the id and its position."""
         return self._decode([as_ids(token_ids)], skip_special_tokens, clean_up_tokenization_spaces)[0]
 
     def batch_decode(
@@ -267,8 +270,8 @@ class PreTrainedTokenizer:
     @overload
     def convert_tokens_to_ids(self, tokens: str) -> int: ...
     @overload
-    def convert_tokens_to_ids(self, tokens: Sequence[str]) -> list[int]: ...
-    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int]:
+    def convert_tokens_to_ids(self, tokens: list[str] | tuple[str, ...]) -> list[int]: ...
+    def convert_tokens_to_ids(self, tokens: str | list[str] | tuple[str, ...]) -> int | list[int]:
         """The id of a token, or of each of several; of the unknown token for one that is not there.
 
         Raises TokenIdError for a missing token where the tokenizer has no unknown token.
@@ -334,7 +337,9 @@ class PreTrainedTokenizer:
 
     @property
     def special_tokens(self) -> SpecialTokens:
-        """Which token plays which role, a model's own roles included (`special_tokens.named["image_token"]`)."""
+        """Which token plays which role, a model's own roles included
+        (`special_tokens.named["image_token"]`).
+        """
         return self._settings.special
 
     @property
@@ -406,7 +411,8 @@ class PreTrainedTokenizer:
     def replace(self, **options: Unpack[TokenizerOptions]) -> PreTrainedTokenizer:
         """A tokenizer with other settings on the same engine.
 
-        A special token must be in the vocabulary already; see `add_tokens`. Raises UnknownOptionError, TokenIdError.
+        A special token must be in the vocabulary already; see `add_tokens`. Raises UnknownOptionError,
+        TokenIdError.
         """
         settings = apply_options(self._settings, options)
         for role, token in settings.special.as_map().items():

@@ -1,8 +1,8 @@
 """Truncation as a choice of positions: which tokens of a finished encoding stay.
 
-An engine gives the whole text with its special tokens. The special tokens always stay; of the tokens that come
-from text A and text B, windows stay. So nothing is ever set on the engine, and every engine truncates alike.
-The rules, down to the order of windows, are those of the `tokenizers` library.
+An engine gives the whole text with its special tokens. The special tokens always stay; of the tokens that
+come from text A and text B, windows stay. So nothing is ever set on the engine, and every engine truncates
+alike. The rules, down to the order of windows, are those of the `tokenizers` library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ Window = tuple[int, int]
 def windows(count: int, size: int, stride: int, side: Side) -> list[Window]:
     """The windows of at most `size` tokens that cover `count` tokens and share `stride` with the next one.
 
-    From the start for side "right", from the end for "left". Raises OptionError for a stride as large as `size`.
+    From the start for side "right", from the end for "left". Raises OptionError for a stride as large as
+    `size`.
     """
     if count <= size:
         return [(0, count)]

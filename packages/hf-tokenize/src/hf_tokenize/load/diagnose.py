@@ -10,20 +10,50 @@ from hf_tokenize.errors import TokenizerFileError
 
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "normalizer": (
-        "BertNormalizer", "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Prepend",
-        "Replace", "Sequence", "Strip", "StripAccents",
+        "BertNormalizer",
+        "ByteLevel",
+        "Lowercase",
+        "NFC",
+        "NFD",
+        "NFKC",
+        "NFKD",
+        "Nmt",
+        "Precompiled",
+        "Prepend",
+        "Replace",
+        "Sequence",
+        "Strip",
+        "StripAccents",
     ),
     "pre_tokenizer": (
-        "BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "FixedLength", "Metaspace", "Punctuation",
-        "Sequence", "Split", "UnicodeScripts", "Whitespace", "WhitespaceSplit",
+        "BertPreTokenizer",
+        "ByteLevel",
+        "CharDelimiterSplit",
+        "Digits",
+        "FixedLength",
+        "Metaspace",
+        "Punctuation",
+        "Sequence",
+        "Split",
+        "UnicodeScripts",
+        "Whitespace",
+        "WhitespaceSplit",
     ),
     "post_processor": ("BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing"),
     "decoder": (
-        "BPEDecoder", "ByteFallback", "ByteLevel", "CTC", "Fuse", "Metaspace", "Replace", "Sequence", "Strip",
+        "BPEDecoder",
+        "ByteFallback",
+        "ByteLevel",
+        "CTC",
+        "Fuse",
+        "Metaspace",
+        "Replace",
+        "Sequence",
+        "Strip",
         "WordPiece",
     ),
     "model": ("BPE", "Unigram", "WordLevel", "WordPiece"),
-}  # fmt: skip
+}
 _NESTED: Final = ("normalizers", "pretokenizers", "processors", "decoders")
 
 
@@ -71,7 +101,7 @@ def _merge_problem(model: Mapping[str, JsonValue]) -> str | None:
         first, second = map(str, parts)
         for token in (first, second, first + second[cut:]):
             if token not in vocab:
-                return f"merge {number}, {first!r} + {second!r}, needs {token!r}, which is not in the vocabulary,"
+                return f"merge {number}, {first!r} + {second!r}, needs {token!r}, which has no id,"
     return None
 
 

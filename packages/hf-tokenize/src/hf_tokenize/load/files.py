@@ -1,4 +1,6 @@
-"""The small files around a vocabulary, read once: configuration, special tokens, added tokens, chat templates."""
+"""The small files around a vocabulary, read once: configuration, special tokens, added tokens, chat
+templates.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,7 @@ def _not_a_template(repo: Repo, value: JsonValue) -> TokenizerFileError:
 
 
 def parse_token(value: JsonValue, *, special: bool, where: str) -> AddedToken:
-    """A token written as a string or as an object with its flags. Raises TokenizerFileError naming `where`."""
+    """A token written as a string or as an object with its flags. Raises TokenizerFileError."""
     if isinstance(value, str):
         return AddedToken(content=value, special=special, normalized=not special)
     if isinstance(value, dict):
@@ -107,7 +109,7 @@ def parse_token(value: JsonValue, *, special: bool, where: str) -> AddedToken:
             )
     raise TokenizerFileError(
         f"{where} holds {str(value)[:60]!r}, which is not a token",
-        fix="a token is a string, or an object with content, lstrip, rstrip, single_word, normalized, special",
+        fix="a token is a string, or an object with content, lstrip, rstrip, single_word, special",
         file=where,
     )
 

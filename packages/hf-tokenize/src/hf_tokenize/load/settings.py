@@ -72,7 +72,7 @@ def read_settings(files: SideFiles, special: SpecialTokens, *, class_name: str |
     Raises TokenizerFileError for a value of the wrong kind.
     """
     config = files.config
-    names = ("input_ids", "attention_mask")
+    names: tuple[str, ...] = ("input_ids", "attention_mask")
     if class_name in SEGMENT_CLASSES:
         names = ("input_ids", "token_type_ids", "attention_mask")
     given_names = config.get("model_input_names")
@@ -128,7 +128,8 @@ def adopt_sections(
 ) -> Settings:
     """`settings` completed by the truncation and padding sections of a `tokenizer.json`.
 
-    They supply defaults that the configuration (`given`) leaves open; no call truncates or pads because of them.
+    They supply defaults that the configuration (`given`) leaves open; no call truncates or pads because of
+    them.
     """
     settings = replace(settings, truncation_section=truncation, padding_section=padding)
     if isinstance(padding, dict):
@@ -137,9 +138,12 @@ def adopt_sections(
             settings = replace(settings, special=replace(settings.special, pad_token=token))
         if isinstance(type_id, int):
             settings = replace(settings, pad_token_type_id=type_id)
-        if "padding_side" not in given and padding.get("direction") in ("Left", "left"):
+        if "padding_side" not in given and padding.get("direction") == "left":
             settings = replace(settings, padding_side="left")
-    if isinstance(truncation, dict) and "truncation_side" not in given:
-        if truncation.get("direction") in ("Left", "left"):
-            settings = replace(settings, truncation_side="left")
+    if (
+        isinstance(truncation, dict)
+        and "truncation_side" not in given
+        and truncation.get("direction") == "left"
+    ):
+        settings = replace(settings, truncation_side="left")
     return settings

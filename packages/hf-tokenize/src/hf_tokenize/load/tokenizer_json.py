@@ -31,8 +31,8 @@ def read_tokenizer_json(data: bytes, *, source: str) -> tokenizers.Tokenizer:
     wrong = {token: id for token, id in stated.items() if rust.token_to_id(token) != id}
     if not wrong:
         return rust
-    # The engine numbers added tokens from the end of the vocabulary and ignores the ids in the file, so behind a
-    # hole every id is off. Tokens that stand in the model's own vocabulary keep their ids.
+    # The engine numbers added tokens from the end of the vocabulary and ignores the ids in the file, so
+    # behind a hole every id is off. Tokens that stand in the model's own vocabulary keep their ids.
     rust = read_rust(_pin_ids(data, wrong, source=source), source=source)
     for token, id in stated.items():
         if (found := rust.token_to_id(token)) != id:
