@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from hf_modeling.weights.slots import Slot
 
 DEFAULT_STD = 0.02
 
@@ -32,25 +36,45 @@ class Initializable(Protocol):
     def init_weights(self, std: float) -> None: ...
 
 
-@torch.no_grad()
-def initialize(model: nn.Module, *, std: float = DEFAULT_STD, only: frozenset[str] | None = None) -> None:
-    """Fill parameters in place: matrices and embeddings normal with `std`, biases zero, others as they know.
+def fill_missing(
+    slots: Iterable[Slot], dtype: torch.dtype, place: Callable[[str], torch.device], std: float
+) -> None:
+    """Random values for slots that are still on meta; what their modules already hold stays."""
+    slots = list(slots)
+    for slot in slots:
+        if not slot.is_parameter:
+            slot.put(torch.zeros_like(slot.tensor, device=place(slot.path)))
+    for module, path in {slot.owner: slot.path for slot in slots}.items():
+        held = {n: p for n, p in module._parameters.items() if p is not None and not p.is_meta}
+        fresh = {n: p for n, p in module._parameters.items() if p is not None}
+        for name, parameter in fresh.items():
+            memory = torch.empty(parameter.shape, dtype=dtype, device=place(path))
+            module._parameters[name] = nn.Parameter(memory)
+        _initialize_one(module, std)
+        module._parameters.update(held)
 
-    `only` limits it to modules (dotted names) that hold a parameter which no checkpoint gave.
-    """
-    for name, module in model.named_modules():
-        if only is not None and name not in only:
-            continue
-        match module:
-            case Initializable():
-                module.init_weights(std)
-            case nn.Linear() | nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
-                nn.init.normal_(module.weight, std=std)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            case nn.Embedding():
-                nn.init.normal_(module.weight, std=std)
-                if module.padding_idx is not None:
-                    nn.init.zeros_(module.weight[module.padding_idx])
-            case nn.LayerNorm() | nn.GroupNorm() | nn.BatchNorm1d() | nn.BatchNorm2d() | nn.RMSNorm():
-                module.reset_parameters()
+
+@torch.no_grad()
+def initialize(model: nn.Module, *, std: float = DEFAULT_STD) -> None:
+    """Fill parameters in place: matrices and embeddings normal, biases zero, others as they say."""
+    for module in model.modules():
+        _initialize_one(module, std)
+
+
+@torch.no_grad()
+def _initialize_one(module: nn.Module, std: float) -> None:
+    match module:
+        case Initializable():
+            module.init_weights(std)
+        case nn.Linear() | nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        case nn.Embedding():
+            nn.init.normal_(module.weight, std=std)
+            if module.padding_idx is not None:
+                nn.init.zeros_(module.weight[module.padding_idx])
+        case nn.LayerNorm() | nn.GroupNorm() | nn.BatchNorm1d() | nn.BatchNorm2d() | nn.RMSNorm():
+            module.reset_parameters()
+        case _:
+            pass

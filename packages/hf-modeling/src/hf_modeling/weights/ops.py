@@ -87,10 +87,10 @@ class Split:
     def forward(self, tensors: Tensors) -> list[Tensor]:
         (whole,) = tensors
         if self.groups == 1:
-            return list(torch.split(whole, self.sizes, self.dim))
+            return list(torch.split(whole, list(self.sizes), self.dim))
         dim = self.dim % whole.ndim
         grouped = torch.unflatten(whole, dim, (self.groups, sum(self.sizes)))
-        return [part.flatten(dim, dim + 1) for part in torch.split(grouped, self.sizes, dim + 1)]
+        return [part.flatten(dim, dim + 1) for part in torch.split(grouped, list(self.sizes), dim + 1)]
 
     def inverse(self, tensors: Tensors) -> list[Tensor]:
         if self.groups == 1:
