@@ -1,0 +1,1 @@
+"""One file per task: its options, its three steps, and its pipeline."""
