@@ -20,7 +20,7 @@ MACHINE = {
     "accelerate": "1.15.0",
     "huggingface-hub": "1.33.0",
     "safetensors": "0.8.0",
-    "tokenizers": "0.23.0",
+    "tokenizers": "0.23.1",
     "torch": "2.11.0",
 }
 """Versions on the GPU machine, which has Python 3.12 and transformers 5.17; floors must admit them."""
