@@ -138,7 +138,7 @@ class PreTrainedConfig(Record):
     @property
     def unknown_keys(self) -> tuple[str, ...]:
         """Kept keys of config.json that neither the family nor the list of harmless keys knows."""
-        return tuple(sorted(key for key in self.extra if key not in HARMLESS_KEYS))
+        return tuple(sorted(self.extra.keys() - HARMLESS_KEYS - self.UNIMPLEMENTED.keys()))
 
     def check(self) -> None:
         """Raises ConfigError if fields contradict each other or ask for what is not implemented."""

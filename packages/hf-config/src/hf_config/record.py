@@ -3,7 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar, Generic, Never, Self, TypeVar, dataclass_transform, get_type_hints, overload
+from types import NoneType
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Never,
+    Self,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_type_hints,
+    overload,
+)
 
 from hf_config.convert import JsonObject, MismatchError, convert, encode_special_floats, plain
 from hf_config.errors import (
@@ -84,6 +96,7 @@ class _Slot:
 
     name: str
     kind: object
+    nullable: bool
     default: Field[Any]
     completion: Completion | None
 
@@ -92,7 +105,13 @@ class _Slot:
 def _slots(cls: type["Record"]) -> tuple[_Slot, ...]:
     hints = get_type_hints(cls)
     return tuple(
-        _Slot(name=f.name, kind=hints[f.name], default=f, completion=f.metadata.get("completion"))
+        _Slot(
+            name=f.name,
+            kind=hints[f.name],
+            nullable=hints[f.name] is object or NoneType in get_args(hints[f.name]),
+            default=f,
+            completion=f.metadata.get("completion"),
+        )
         for f in fields(cls)
         if f.name != "extra"
     )
@@ -150,9 +169,17 @@ class Record(JsonObject):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], /) -> Self:
-        """The record of a parsed JSON object; keys that nobody defines are kept in `extra`."""
+        """The record of a parsed JSON object.
+
+        Keys that nobody defines are kept in `extra`; null in a field that cannot be null means its default.
+        """
         known = cls.field_names() | _absorbed(cls) | _aliases(cls).keys()
-        values = {key: value for key, value in data.items() if key in known}
+        null_is_default = {slot.name for slot in _slots(cls) if not slot.nullable}
+        values = {
+            key: value
+            for key, value in data.items()
+            if key in known and not (value is None and _aliases(cls).get(key, key) in null_is_default)
+        }
         return cls(**values, extra={key: value for key, value in data.items() if key not in known})
 
     @classmethod
@@ -164,6 +191,10 @@ class Record(JsonObject):
     def aliases(cls) -> Mapping[str, str]:
         """Further names of fields, each with the field it stands for."""
         return _aliases(cls)
+
+    def was_given(self, name: str) -> bool:
+        """Whether the field was in the file or the call, even as null, rather than derived or left out."""
+        return name in vars(self)["_given"]
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Every field and every kept unknown key, in JSON's own types."""

@@ -79,25 +79,31 @@ def rope(
     partial: float | None = None,
     theta_key: str = "rope_theta",
     partial_key: str = "partial_rotary_factor",
+    rotary_dim_key: str = "",
     default: Mapping[str, object] | None = None,
     renamed_types: Mapping[str, str] | None = None,
 ) -> RopeParameters:
     """A field of one RopeParameters for all layers.
 
-    `theta` and `partial` are the family's defaults and `theta_key`, `partial_key` their names in older files;
-    `default` stands in when a file says nothing; `renamed_types` are the family's own names of scaling types.
+    `theta` and `partial` are the family's defaults, `theta_key` and `partial_key` their names in older files;
+    `rotary_dim_key` names the rotated part of a head as a size; `default` stands in when a file says nothing;
+    `renamed_types` are the family's own names of scaling types.
     """
+
+    keys = ("rope_scaling", theta_key, partial_key, rotary_dim_key)
 
     def run(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
         raw = {**_settings(owner, given), **_settings(owner, absorbed.get("rope_scaling"))}
         raw = raw or dict(default or {})
         _adopt(owner, raw, "rope_theta", absorbed, theta_key, theta)
-        _adopt(owner, raw, "partial_rotary_factor", absorbed, partial_key, partial)
+        rotated = absorbed.get(rotary_dim_key)
+        share = partial if rotated is None else _share_of_head(owner, rotary_dim_key, rotated)
+        _adopt(owner, raw, "partial_rotary_factor", absorbed, partial_key, share)
         if renamed_types:
             raw["rope_type"] = renamed_types.get(str(raw.get("rope_type")), raw.get("rope_type", "default"))
         return _with_original_length(owner, raw)
 
-    settings: RopeParameters = completed(run, absorbs=("rope_scaling", theta_key, partial_key))
+    settings: RopeParameters = completed(run, absorbs=tuple(filter(None, keys)))
     return settings
 
 
@@ -182,6 +188,12 @@ def _adopt(
     value = default if older is None else older
     if value is not None:
         raw.setdefault(name, value)
+
+
+def _share_of_head(owner: Record, key: str, rotated: object) -> float:
+    if not isinstance(rotated, int) or isinstance(rotated, bool):
+        raise InvalidFieldError(type(owner).__name__, key, rotated, "a size", fix=f"correct {key}")
+    return float(rotated / vars(owner)["head_dim"])
 
 
 def _with_original_length(owner: Record, raw: dict[str, object]) -> dict[str, object]:

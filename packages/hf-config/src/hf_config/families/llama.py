@@ -1,5 +1,3 @@
-"""Llama: the decoder that most others vary."""
-
 from typing import ClassVar
 
 from hf_config.base import PreTrainedConfig
@@ -10,7 +8,7 @@ from hf_config.rope import RopeParameters, rope
 
 @record
 class LlamaConfig(PreTrainedConfig):
-    """Pre-norm decoder with grouped-query attention, rotary positions and a gated MLP."""
+    """Llama: the decoder that most others vary, with rotary positions and a gated MLP."""
 
     model_type: ClassVar[str] = "llama"
 
@@ -20,16 +18,15 @@ class LlamaConfig(PreTrainedConfig):
     num_hidden_layers: int = 32
     num_attention_heads: int = 32
     num_key_value_heads: int = derived(kv_heads)
-    head_dim: int = derived(head_dim)
     hidden_act: Activation = "silu"
     max_position_embeddings: int = 2048
     initializer_range: float = 0.02
-    rms_norm_eps: float = 1e-6
+    rms_norm_eps: float = 1e-06
     bos_token_id: int | None = 1
     eos_token_id: int | tuple[int, ...] | None = 2
-    pretraining_tp: int | None = 1
     tie_word_embeddings: bool = False
     rope_parameters: RopeParameters = rope()
     attention_bias: bool = False
     attention_dropout: float = 0.0
     mlp_bias: bool = False
+    head_dim: int = derived(head_dim)

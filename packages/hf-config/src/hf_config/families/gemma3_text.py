@@ -1,0 +1,45 @@
+from collections.abc import Mapping
+from typing import ClassVar
+
+from hf_config.base import PreTrainedConfig
+from hf_config.derive import Activation
+from hf_config.layers import LayerType, every
+from hf_config.record import record
+from hf_config.rope import RopeParameters, layered_rope
+
+
+@record
+class Gemma3TextConfig(PreTrainedConfig):
+    """Gemma 3 text: five windowed layers before each full one, each type with its own rotation."""
+
+    model_type: ClassVar[str] = "gemma3_text"
+
+    vocab_size: int = 262208
+    hidden_size: int = 2304
+    intermediate_size: int = 9216
+    num_hidden_layers: int = 26
+    num_attention_heads: int = 8
+    num_key_value_heads: int = 4
+    head_dim: int = 256
+    hidden_activation: Activation = "gelu_pytorch_tanh"
+    max_position_embeddings: int = 131072
+    initializer_range: float = 0.02
+    rms_norm_eps: float = 1e-06
+    pad_token_id: int | None = 0
+    eos_token_id: int | tuple[int, ...] | None = 1
+    bos_token_id: int | None = 2
+    tie_word_embeddings: bool = True
+    rope_parameters: Mapping[str, RopeParameters] = layered_rope(
+        theta_keys={"full_attention": "rope_theta", "sliding_attention": "rope_local_base_freq"},
+        scaled=("full_attention",),
+        sliding_attention=RopeParameters(rope_theta=10000.0),
+        full_attention=RopeParameters(rope_theta=1000000.0),
+    )
+    attention_bias: bool = False
+    attention_dropout: float = 0.0
+    query_pre_attn_scalar: int = 256
+    sliding_window: int | None = 4096
+    layer_types: tuple[LayerType, ...] = every(6, key="sliding_window_pattern")
+    final_logit_softcapping: float | None = None
+    attn_logit_softcapping: float | None = None
+    use_bidirectional_attention: bool = False

@@ -1,0 +1,30 @@
+from typing import ClassVar
+
+from hf_config.base import PreTrainedConfig
+from hf_config.derive import Activation, kv_heads
+from hf_config.record import derived, record
+from hf_config.rope import RopeParameters, rope
+
+
+@record
+class Olmo2Config(PreTrainedConfig):
+    """OLMo 2: norms after each part, and over whole queries and keys."""
+
+    model_type: ClassVar[str] = "olmo2"
+
+    vocab_size: int = 50304
+    hidden_size: int = 4096
+    intermediate_size: int = 11008
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 32
+    num_key_value_heads: int = derived(kv_heads)
+    hidden_act: Activation = "silu"
+    max_position_embeddings: int = 2048
+    initializer_range: float = 0.02
+    pad_token_id: int | None = 1
+    eos_token_id: int | tuple[int, ...] | None = 50279
+    tie_word_embeddings: bool = False
+    rope_parameters: RopeParameters = rope()
+    attention_bias: bool = False
+    attention_dropout: float = 0.0
+    rms_norm_eps: float = 1e-05
