@@ -57,7 +57,8 @@ def run(
         "HF_HUB_OFFLINE": "1",
     }
     tests = [str(path) for path in gpu_tests()]
-    commands = [[sys.executable, "-m", "pytest", "-c", str(pytest_config(target)), "-m", "gpu", "-v", *tests]]
+    settings = ["-c", str(pytest_config(target)), "--rootdir", str(ROOT)]
+    commands = [[sys.executable, "-m", "pytest", *settings, "-m", "gpu", "-v", *tests]]
     if torch.cuda.is_available():
         commands.append(
             [sys.executable, "-m", "tools.bench", "--gpu", *(["--json", str(json)] if json else [])]
