@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import socket
 import sys
@@ -67,7 +66,7 @@ class AtomicDirectory:
 
 
 def _aside(target: Path, role: str) -> str:
-    return f".{target.name}.{role}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f".{target.name}.{role}-{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def _commit(stage: Path, target: Path, replaces: tuple[str, ...]) -> None:

@@ -114,13 +114,13 @@ def _from_response(error: HfHubHTTPError, asked: Asked) -> RepoError:
 def _diagnosis(
     error: HfHubHTTPError, asked: Asked, source: str | None, words: str
 ) -> tuple[type[RepoError], str, str]:
-    """Class, cause and fix for a refusal; `source` is where the token came from, `words` what the Hub said."""
+    """Class, cause and fix of a refusal; `source`: where the token is from, `words`: what the Hub said."""
     from huggingface_hub import errors
 
     status, log_in = error.response.status_code, "run `hf auth login` or set HF_TOKEN"
     match error:
         case errors.GatedRepoError():
-            who = f"the account of {source}" if source else "anonymous access"
+            who = f"the account of the token from {source}" if source else "anonymous access"
             what = f"{asked.repo} is gated, and {who} is not let in{words}"
             return RepoGatedError, what, f"ask for access on the Hub page of {asked.repo}, then {log_in}"
         case errors.RevisionNotFoundError():
@@ -133,14 +133,14 @@ def _diagnosis(
         case errors.EntryNotFoundError():
             return FileMissingError, f"{asked.thing} does not exist", "check the file name"
     if status == 401 and source is not None:
-        what = f"the Hub refused the access token of {source} when asked for {asked.thing}{words}"
+        what = f"the Hub refused the access token from {source} when asked for {asked.thing}{words}"
         return (
             TokenRefusedError,
             what,
             f"the token is wrong or expired: run `hf auth login`, or correct {source}",
         )
     if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 404):
-        how = f"the token of {source} may not see it" if source else "it is private and no token was sent"
+        how = f"the token from {source} may not see it" if source else "it is private and no token was sent"
         what = f"{asked.repo} does not exist on the Hub, or {how}{words}"
         return RepoNotFoundError, what, f"check the spelling; for a private repository {log_in}"
     if status == 403:

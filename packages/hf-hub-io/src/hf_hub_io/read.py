@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +38,8 @@ def read_ranges(reads: Iterable[RangeRead], *, threads: int | None = None) -> in
     threads = threads or min(8, os.cpu_count() or 1)
     if threads == 1 or len(chunks) < 2:
         return sum(map(_read, chunks))
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max_workers=min(threads, len(chunks))) as pool:
         futures = [pool.submit(_read, chunk) for chunk in chunks]
         try:
