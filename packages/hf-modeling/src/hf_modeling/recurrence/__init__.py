@@ -10,7 +10,7 @@ from hf_modeling.recurrence.conv import causal_conv, causal_conv_step
 from hf_modeling.recurrence.delta import gated_delta, gated_delta_step
 from hf_modeling.recurrence.gated import gated_linear, gated_linear_step
 from hf_modeling.recurrence.mlstm import MlstmState, mlstm, mlstm_step
-from hf_modeling.recurrence.scan import elementwise_scan
+from hf_modeling.recurrence.scan import elementwise_scan, selective_scan
 from hf_modeling.recurrence.wkv import WkvState, wkv
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "gated_linear_step",
     "mlstm",
     "mlstm_step",
+    "selective_scan",
     "wkv",
 ]

@@ -11,13 +11,23 @@ from torch import Tensor
 
 
 def causal_conv(
-    x_BDT: Tensor, weight_DW: Tensor, bias_D: Tensor | None, state_BDW: Tensor | None = None
+    x_BDT: Tensor,
+    weight_DW: Tensor,
+    bias_D: Tensor | None,
+    state_BDW: Tensor | None = None,
+    lengths_B: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Outputs (B, D, T) and the last W inputs; `state` holds the inputs before position 0 (default zeros)."""
+    """Outputs (B, D, T) and the last W inputs; `state` holds the inputs before position 0 (default zeros).
+
+    Where a row has only its first `lengths` positions filled, its state ends there.
+    """
     width = weight_DW.shape[-1]
     past = F.pad(x_BDT, (width, 0)) if state_BDW is None else torch.cat([state_BDW, x_BDT], dim=-1)
     outputs = F.conv1d(past[..., 1:], weight_DW.unsqueeze(1), bias_D, groups=weight_DW.shape[0])
-    return outputs, past[..., -width:]
+    if lengths_B is None:
+        return outputs, past[..., -width:]
+    index_BW = lengths_B[:, None] + torch.arange(width, device=x_BDT.device)
+    return outputs, past.gather(-1, index_BW[:, None].expand(-1, past.shape[1], -1))
 
 
 def causal_conv_step(

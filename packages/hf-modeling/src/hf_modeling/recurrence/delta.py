@@ -32,8 +32,8 @@ def gated_delta(
     q and k come normalised and scaled as the mixer wants them; compute in float32.
     """
     per_channel = g.ndim == 4
-    size = chunk or (CHANNEL_CHUNK if per_channel else CHUNK)
     length = q_BHTK.shape[2]
+    size = min(chunk or (CHANNEL_CHUNK if per_channel else CHUNK), length)
     q, k, v = (into_chunks(x, size) for x in (q_BHTK, k_BHTK, v_BHTV))
     beta_BHNC1 = into_chunks(beta_BHT, size).unsqueeze(-1)
     total_BHNCK = into_chunks(g if per_channel else g.unsqueeze(-1), size).cumsum(-2)

@@ -27,6 +27,7 @@ def gated_linear(
     `g` holds log decays <= 0; all tensors share one floating dtype, float32 where the numbers matter.
     """
     length = q_BHTK.shape[2]
+    chunk = min(chunk, length)
     q, k, v = (into_chunks(x, chunk) for x in (q_BHTK, k_BHTK, v_BHTV))
     total_BHNC = into_chunks(g_BHT, chunk).cumsum(-1)
     inside_BHNCV = ((q @ k.transpose(-1, -2)) * decays_between(total_BHNC)) @ v

@@ -38,7 +38,9 @@ def mlstm(
     chunk: int = CHUNK,
 ) -> tuple[Tensor, MlstmState]:
     """Hidden values (B, H, T, V) and the state after the last position; gates come before activation."""
-    length, missing = q_BHTK.shape[2], -q_BHTK.shape[2] % chunk
+    length = q_BHTK.shape[2]
+    chunk = min(chunk, length)
+    missing = -length % chunk
     # The normaliser is one more value column that is always 1: numerator and denominator share every product.
     valued = torch.cat([v_BHTV, torch.ones_like(v_BHTV[..., :1])], dim=-1)
     q = into_chunks(q_BHTK * q_BHTK.shape[-1] ** -0.5, chunk)

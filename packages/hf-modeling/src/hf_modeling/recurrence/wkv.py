@@ -21,9 +21,17 @@ class WkvState(NamedTuple):
 
 
 def wkv(
-    decay_D: Tensor, first_D: Tensor, k_BTD: Tensor, v_BTD: Tensor, state: WkvState | None = None
+    decay_D: Tensor,
+    first_D: Tensor,
+    k_BTD: Tensor,
+    v_BTD: Tensor,
+    state: WkvState | None = None,
+    real_BT: Tensor | None = None,
 ) -> tuple[Tensor, WkvState]:
-    """Outputs (B, T, D) and the state after the last position, in float32; w is exp(decay)."""
+    """Outputs (B, T, D) and the state after the last position, in float32; w is exp(decay).
+
+    Positions that are not `real` leave the state as it is.
+    """
     fade_D = -decay_D.float().exp()
     first_D = first_D.float()
     k_BTD, values = k_BTD.float(), v_BTD.float()
@@ -39,5 +47,12 @@ def wkv(
         outputs.append((old * numerator + new * value) / (old * denominator + new))
         top = torch.maximum(maximum + fade_D, key)
         old, new = (maximum + fade_D - top).exp(), (key - top).exp()
-        numerator, denominator, maximum = old * numerator + new * value, old * denominator + new, top
+        after = WkvState(old * numerator + new * value, old * denominator + new, top)
+        if real_BT is not None:
+            after = _where(real_BT[:, t, None], after, WkvState(numerator, denominator, maximum))
+        numerator, denominator, maximum = after
     return torch.stack(outputs, dim=1), WkvState(numerator, denominator, maximum)
+
+
+def _where(real_B1: Tensor, after: WkvState, before: WkvState) -> WkvState:
+    return WkvState(*(torch.where(real_B1, new, old) for new, old in zip(after, before, strict=True)))
