@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
 import torch
 from torch import nn
 
-from hf_modeling.init import allocate, initialize
+from hf_hub_io.directory import AtomicDirectory
+from hf_hub_io.errors import PickleRefusedError
+from hf_modeling.arguments import LoadArguments
+from hf_modeling.embeddings import input_embeddings, output_embeddings, resize, tie
+from hf_modeling.init import DEFAULT_STD, allocate, initialize
+from hf_modeling.pretrained import load_pretrained, weight_table
+from hf_modeling.weights.report import LoadReport
+from hf_modeling.weights.save import write_weights
+from hf_modeling.weights.table import WeightTable
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
-    from hf_modeling.families.family import Family
+    from hf_hub_io.shards import ShardPlan
+    from hf_modeling.families.family import Family, Task
 
 
 class PreTrainedModel(nn.Module):
     """A model of one family with one head, made from its config.
 
-    A skeleton (`CausalLM`, `MaskedLM`, ...) derives from this class and builds its parts in `__init__`; a
-    family class (`LlamaForCausalLM`) derives from a skeleton and carries nothing but `family`. A skeleton's
-    constructor is
-
-        super().__init__(config)
-        with torch.device("meta"):
-            self.model = ...          # parameters only; nothing is computed yet
-        self.materialize()            # random weights, unless the caller asked for meta
-
-    so `LlamaForCausalLM(config)` is a randomly initialised model, and under `with torch.device("meta")` it
-    costs no memory: that is how loading starts. Buffers that no checkpoint holds (`persistent=False`) are
-    constants: build them with an explicit `device="cpu"`, so that they are real even then.
+    A skeleton (`CausalLM`, `MaskedLM`, ...) derives from this class and builds its parts, on meta, in
+    `__init__`, which ends with `self.materialize()`; a family class (`LlamaForCausalLM`) derives from a
+    skeleton and carries nothing but `family`. So `LlamaForCausalLM(config)` is a randomly initialised model,
+    and under `with torch.device("meta")` it costs no memory: that is how loading starts. Buffers that no
+    checkpoint holds (`persistent=False`) are constants: they are built with an explicit `device="cpu"`, so
+    that they are real even then.
     """
 
     family: ClassVar[Family]
     """The facts of the family; set on family classes."""
-    task: ClassVar[str] = "base"
+    task: ClassVar[Task] = "base"
     """Which of the family's tasks this head serves; a base model has no `model.` before its names."""
 
     config: PreTrainedConfig
+    load_report: LoadReport | None = None
+    """What loading did; None for a model that was not loaded."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
@@ -47,7 +53,67 @@ class PreTrainedModel(nn.Module):
         device = torch.get_default_device()
         if device.type != "meta":
             allocate(self, device)
-            initialize(self)
+            initialize(self, std=getattr(self.config, "initializer_range", DEFAULT_STD))
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, **arguments: Unpack[LoadArguments]) -> Self:
+        """The model in a local folder or a Hub repository such as `"org/name"`, in evaluation mode.
+
+        Strict: every tensor of the checkpoint is used or left out by a named rule, every weight of the model
+        is filled, or a typed error says which is not; nothing is returned half loaded. Weights on the CPU
+        that need no conversion stay in the file's own pages, copy-on-write. `load_report` says what was done.
+
+        A checkpoint without the head this class has (`LlamaForSequenceClassification` from a base or causal
+        model) needs `allow_missing=("score.*",)`: the head then starts from random values. A head that this
+        class does not have is left out.
+
+        Raises ConfigError, RepoError, WeightsError and their kinds; TypeError for an unknown argument.
+        """
+        return load_pretrained(cls, path, arguments)
+
+    @classmethod
+    def from_config(cls, config: PreTrainedConfig, *, dtype: torch.dtype | None = None) -> Self:
+        """A randomly initialised model, in training mode."""
+        model = cls(config)
+        return model if dtype is None else model.to(dtype)
+
+    def save_pretrained(
+        self,
+        directory: str | Path,
+        *,
+        max_shard_size: str | int = "5GB",
+        variant: str | None = None,
+        safe_serialization: bool = True,
+    ) -> ShardPlan:
+        """Write config.json and the weights, under the family's own names, so that any reader finds them.
+
+        The folder changes in one step: whoever reads it sees the old checkpoint or the new one. Weights are
+        bit for bit those in memory. Returns which file holds which tensor. Raises PickleRefusedError when
+        asked for pickle files, OSError.
+        """
+        if not safe_serialization:
+            raise PickleRefusedError(
+                "pickle weight files are not written", fix="leave out safe_serialization=False"
+            )
+        name = f"model.{variant}.safetensors" if variant else "model.safetensors"
+        stem = name.removesuffix(".safetensors")
+        old = (name, f"{name}.index.json", f"{stem}-[0-9]*-of-[0-9]*.safetensors")
+        dtype = str(self.dtype).removeprefix("torch.")
+        config = self.config.replace(architectures=(type(self).__name__,), dtype=dtype)
+        with AtomicDirectory(directory, replaces=old) as stage:
+            config.save_pretrained(stage)
+            return write_weights(
+                self,
+                self.weight_table(),
+                stage,
+                is_base=self.task == "base",
+                max_shard_size=max_shard_size,
+                weights_name=name,
+            )
+
+    def weight_table(self) -> WeightTable:
+        """How this model's checkpoint lies on disk."""
+        return weight_table(self)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -59,6 +125,43 @@ class PreTrainedModel(nn.Module):
         """Where the first parameter is."""
         return next(self.parameters()).device
 
-    def num_parameters(self, *, only_trainable: bool = False) -> int:
+    def num_parameters(self, *, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model holds; tied weights count once."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
+        left_out = input_embeddings(self)._parameters.get("weight") if exclude_embeddings else None
+        counted = (p for p in self.parameters() if p is not left_out)
+        return sum(p.numel() for p in counted if p.requires_grad or not only_trainable)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The module that turns token ids into vectors; its `weight` is (vocabulary, width)."""
+        return input_embeddings(self)
+
+    def set_input_embeddings(self, module: nn.Module) -> None:
+        """Put another module in its place; the output follows if the config ties them."""
+        base = self if self.task == "base" else self.get_submodule("model")
+        base.add_module("embed_tokens", module)
+        self.tie_weights()
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """The module that turns hidden states into logits over the vocabulary; None if there is none."""
+        return output_embeddings(self)
+
+    def tie_weights(self) -> None:
+        """Let the output use the input's weight again, after one was replaced, if the config ties them."""
+        tie(self)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int, *, pad_to_multiple_of: int = 1, mean_resizing: bool = True
+    ) -> nn.Module:
+        """Grow or cut the vocabulary, in the input, the output and the config; returns the input embeddings.
+
+        New rows are the mean of the old ones, which gives new tokens average logits at first, or random
+        values with `mean_resizing=False`.
+        """
+        rows = -(-new_num_tokens // pad_to_multiple_of) * pad_to_multiple_of
+        resize(self, rows, mean=mean_resizing, std=getattr(self.config, "initializer_range", DEFAULT_STD))
+        self.config = self.config.replace(vocab_size=rows)
+        return self.get_input_embeddings()
+
+    def get_memory_footprint(self) -> int:
+        """Bytes of parameters and buffers."""
+        return sum(t.nbytes for t in (*self.parameters(), *self.buffers()))

@@ -1,0 +1,138 @@
+"""`from_pretrained`, step by step: repository, config, headers, an empty model, weights, report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from hf_config import PreTrainedConfig
+from hf_hub_io.discover import PICKLE_NAME, discover
+from hf_hub_io.repo import Repo
+from hf_modeling.arguments import CONFIG_FIELDS, DTYPES, LoadArguments, refuse_unknown
+from hf_modeling.init import DEFAULT_STD
+from hf_modeling.quantizer import find_quantizer
+from hf_modeling.weights.errors import UnsupportedDTypeError
+from hf_modeling.weights.load import COMPUTE_DTYPES, LoadOptions, load_weights
+from hf_modeling.weights.source import Source, open_source
+from hf_modeling.weights.table import WeightTable
+
+if TYPE_CHECKING:
+    from hf_modeling.model import PreTrainedModel
+
+M = TypeVar("M", bound="PreTrainedModel")
+
+
+def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) -> M:
+    """A model of class `cls` in evaluation mode, with the weights of the checkpoint at `path`."""
+    refuse_unknown(arguments)
+    repo = open_repo(path, arguments)
+    config = read_config(cls.family.config, path, repo, arguments)
+    checkpoint = discover(
+        repo,
+        variant=arguments.get("variant"),
+        weights_name=PICKLE_NAME if arguments.get("use_safetensors") is False else arguments.get("weights_name"),
+        allow_pickle=arguments.get("allow_pickle", False),
+    )
+    source, where = open_source(checkpoint), f"{repo.id}@{repo.commit}" if repo.commit else repo.id
+    dtype = choose_dtype(arguments.get("dtype"), config, source)
+    config = config.replace(dtype=str(dtype).removeprefix("torch."))
+    with torch.device("meta"):
+        model = cls(config)
+    table = model.weight_table()
+    if config.quantization_config is not None:
+        quantizer = find_quantizer(config.quantization_config, where=where)
+        source, table = quantizer.prepare(model, source, table)
+    else:
+        quantizer = None
+    report = load_weights(
+        model,
+        source,
+        table,
+        LoadOptions(
+            dtype=dtype,
+            place=placement(model, dtype, arguments),
+            allow_missing=arguments.get("allow_missing", ()),
+            allow_unexpected=arguments.get("allow_unexpected", ()),
+            check_finite=arguments.get("check_finite", False),
+            sizes={name: n for name, n in vars(config).items() if type(n) is int and n > 1},
+            std=getattr(config, "initializer_range", DEFAULT_STD),
+        ),
+        is_base=cls.task == "base",
+        where=where,
+        files=tuple(file.path for file in checkpoint.files),
+    )
+    if quantizer is not None:
+        quantizer.finish(model)
+    model.load_report = replace(report, unknown_config_keys=config.unknown_keys)
+    return model.eval()
+
+
+def open_repo(path: str | Path, arguments: LoadArguments) -> Repo:
+    """The repository that the arguments describe. Raises as `Repo.open`."""
+    return Repo.open(
+        path,
+        revision=arguments.get("revision"),
+        cache_dir=arguments.get("cache_dir"),
+        token=arguments.get("token"),
+        subfolder=arguments.get("subfolder", ""),
+        local_files_only=arguments.get("local_files_only", False),
+    )
+
+
+def read_config(
+    kind: type[PreTrainedConfig], path: str | Path, repo: Repo, arguments: LoadArguments
+) -> PreTrainedConfig:
+    """The checkpoint's config, or the one the caller gives, with the fields that the arguments change."""
+    config = arguments.get("config")
+    if config is None:
+        token = arguments.get("token")
+        config = kind.from_pretrained(
+            path,
+            revision=repo.commit,  # the commit the weights come from, whatever happens to the branch meanwhile
+            cache_dir=arguments.get("cache_dir"),
+            token=token if isinstance(token, str) else None,
+            subfolder=arguments.get("subfolder", ""),
+            local_files_only=arguments.get("local_files_only", False),
+        )
+    changes = {name: value for name, value in arguments.items() if name in CONFIG_FIELDS}
+    if (quantization := arguments.get("quantization_config")) is not None:
+        changes["quantization_config"] = quantization
+    return config.replace(**changes) if changes else config
+
+
+def choose_dtype(asked: torch.dtype | str | None, config: PreTrainedConfig, source: Source) -> torch.dtype:
+    """The element type to load in: as asked, else the config's, else the commonest in the files.
+
+    Raises UnsupportedDTypeError.
+    """
+    if asked is None or asked == "auto":
+        asked = DTYPES.get(config.dtype or "")
+        if asked is None:
+            counts = Counter(dtype for dtype in source.dtypes.values() if dtype in COMPUTE_DTYPES)
+            asked = counts.most_common(1)[0][0] if counts else torch.float32
+    dtype = DTYPES.get(asked.removeprefix("torch.")) if isinstance(asked, str) else asked
+    if dtype not in COMPUTE_DTYPES:
+        raise UnsupportedDTypeError(
+            f"a model cannot calculate in dtype {asked!r}", fix=f'use "auto" or one of {", ".join(DTYPES)}'
+        )
+    return dtype
+
+
+def placement(
+    model: PreTrainedModel, dtype: torch.dtype, arguments: LoadArguments
+) -> Callable[[str], torch.device]:
+    """Where each module's weights go."""
+    device = arguments.get("device")
+    home = torch.get_default_device() if device is None else torch.device(device)
+    return lambda path: home
+
+
+def weight_table(model: PreTrainedModel) -> WeightTable:
+    """The family's table for this config, with the tensors that the family always leaves out."""
+    table = model.family.weights(model.config)
+    return replace(table, rules=(*model.family.ignored, *table.rules)) if model.family.ignored else table
