@@ -36,7 +36,7 @@ def selective_scan(
     *,
     chunk: int = CHUNK,
 ) -> tuple[Tensor, Tensor]:
-    """Mamba's recurrence h <- exp(step * rate) h + step * in * x, read out by `out`: (B, T, D) and the last h.
+    """Mamba's recurrence h <- exp(step * rate) h + step * in * x, read by `out`: (B, T, D) and the last h.
 
     D channels with S states each; `rate` is negative. The states of one chunk at a time are held
     (arXiv:2312.00752, section 3.2).
