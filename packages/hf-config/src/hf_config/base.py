@@ -64,22 +64,27 @@ def _dtype(owner: Record, given: object, absorbed: Mapping[str, object]) -> str 
     return None if value is None else str(value).removeprefix("torch.")
 
 
-def _id2label(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
-    count = absorbed.get("num_labels")
-    if given is None:
-        size = 2 if count is None else count
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise InvalidFieldError(type(owner).__name__, "num_labels", size, "a count of labels")
-        return {index: f"LABEL_{index}" for index in range(size)}
-    if not isinstance(given, Mapping):
-        raise InvalidFieldError(type(owner).__name__, "id2label", given, "an object of label names by number")
-    if count is not None and len(given) != count:
-        raise InconsistentFieldsError(
-            f"{type(owner).__name__}: num_labels is {count} and id2label has {len(given)} entries",
-            fields=("num_labels", "id2label"),
-            fix="keep only id2label",
-        )
-    return given
+def labels(default: int = 2) -> Mapping[int, str]:
+    """A field of label names by number; `num_labels` stands for as many unnamed ones."""
+
+    def run(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
+        name = type(owner).__name__
+        count = absorbed.get("num_labels")
+        if given is None:
+            size = default if count is None else count
+            if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+                raise InvalidFieldError(name, "num_labels", size, "a count of labels")
+            return {index: f"LABEL_{index}" for index in range(size)}
+        if count is not None and isinstance(given, Mapping) and len(given) != count:
+            raise InconsistentFieldsError(
+                f"{name}: num_labels is {count} and id2label has {len(given)} entries",
+                fields=("num_labels", "id2label"),
+                fix="keep only id2label",
+            )
+        return given
+
+    names: Mapping[int, str] = completed(run, absorbs=("num_labels",), restarts=("num_labels",))
+    return names
 
 
 def _label2id(owner: "PreTrainedConfig", given: object, absorbed: Mapping[str, object]) -> object:
@@ -116,7 +121,7 @@ class PreTrainedConfig(Record):
     eos_token_id: int | tuple[int, ...] | None = None
     pad_token_id: int | None = None
     decoder_start_token_id: int | None = None
-    id2label: Mapping[int, str] = completed(_id2label, absorbs=("num_labels",), restarts=("num_labels",))
+    id2label: Mapping[int, str] = labels()
     label2id: Mapping[str, int] = completed(
         _label2id, absorbs=("num_labels",), restarts=("num_labels", "id2label")
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Literal, Never, Protocol, TypeVar
 
+from hf_config.convert import convert
 from hf_config.layers import LayerType
 from hf_config.record import Record, completed
 from hf_config.rope import RopeParameters
@@ -261,3 +262,46 @@ def six_with_full_last(config: HasLayers) -> list[LayerType]:
 def tanh_gelu(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
     """Gemma's activation: its first files say "gelu" and mean the tanh form."""
     return "gelu_pytorch_tanh" if given in (None, "gelu") else given
+
+
+class HasFeedForwardWords(Protocol):
+    """A configuration of T5's kind, which names its MLP in words such as "gated-gelu"."""
+
+    @property
+    def feed_forward_proj(self) -> str: ...
+
+    @property
+    def num_layers(self) -> int: ...
+
+
+def inner_activation(config: HasFeedForwardWords) -> Activation:
+    """The activation in T5's words; its "gated-gelu" is the tanh form."""
+    words = config.feed_forward_proj
+    name = "gelu_new" if words == "gated-gelu" else words.split("-")[-1]
+    activation: Activation = convert(name, Activation)  # type: ignore[assignment] # convert checked it
+    return activation
+
+
+def gated(config: HasFeedForwardWords) -> bool:
+    """Whether T5's words ask for a gate."""
+    return config.feed_forward_proj.startswith("gated-")
+
+
+def decoder_layers(config: HasFeedForwardWords) -> int:
+    """As many decoder layers as encoder layers."""
+    return config.num_layers
+
+
+def tied(config: Record) -> bool:
+    """T5's input embeddings are one, whatever the file says about tying; see `scaled_outputs`."""
+    return True
+
+
+def scaled_outputs(config: Record, given: object, absorbed: Mapping[str, object]) -> object:
+    """Whether T5 scales the decoder's outputs: files say so by tying, which later sizes switch off."""
+    return absorbed.get("tie_word_embeddings") is not False if given is None else given
+
+
+def position_terms(config: Record, given: object, absorbed: Mapping[str, object]) -> object:
+    """DeBERTa's position terms, which files also write as "p2c|c2p"."""
+    return [term.strip() for term in given.lower().split("|")] if isinstance(given, str) else given

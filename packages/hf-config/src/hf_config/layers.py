@@ -32,7 +32,7 @@ def layer_types(run: Callable[[Never], Sequence[LayerType]]) -> tuple[LayerType,
     """A field of one kind for each layer; `run(config)` where the file does not list them."""
 
     def complete(owner: Never, given: object, absorbed: Mapping[str, object]) -> object:
-        return tuple(run(owner)) if given is None else _renamed(given)
+        return tuple(run(owner)) if given is None else named_layers(given)
 
     kinds: tuple[LayerType, ...] = completed(complete)
     return kinds
@@ -48,7 +48,7 @@ def every(
 
     def complete(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
         if given is not None:
-            return _renamed(given)
+            return named_layers(given)
         step = _count(owner, absorbed, key, period)
         return [rest if step and (index + 1) % step else last for index in range(_layers(owner))]
 
@@ -63,7 +63,7 @@ def starting(
 
     def complete(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
         if given is not None:
-            return _renamed(given)
+            return named_layers(given)
         step = _count(owner, absorbed, key, period)
         return [rest if step and index % step else first for index in range(_layers(owner))]
 
@@ -76,20 +76,26 @@ def uniform(kind: LayerType) -> tuple[LayerType, ...]:
     return every(1, last=kind)
 
 
-def dense_first(count: int = 0, *, key: str = "") -> tuple[MlpType, ...]:
-    """A field of MLP kinds: `count` dense layers, then mixtures of experts; `key` gives another count."""
+def dense_first(count: int = 0, *, key: str = "", step_key: str = "") -> tuple[MlpType, ...]:
+    """A field of MLP kinds: `count` dense layers, then mixtures of experts.
+
+    `key` gives another count, and `step_key` that only every so many layers has experts.
+    """
 
     def complete(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
         if given is not None:
             return given
-        dense = _count(owner, absorbed, key, count)
-        return ["dense" if index < dense else "sparse" for index in range(_layers(owner))]
+        dense, step = _count(owner, absorbed, key, count), _count(owner, absorbed, step_key, 1)
+        return [
+            "dense" if index < dense or index % max(step, 1) else "sparse" for index in range(_layers(owner))
+        ]
 
-    kinds: tuple[MlpType, ...] = completed(complete, absorbs=(key,) if key else ())
+    kinds: tuple[MlpType, ...] = completed(complete, absorbs=tuple(filter(None, (key, step_key))))
     return kinds
 
 
-def _renamed(given: object) -> object:
+def named_layers(given: object) -> object:
+    """A list of layer kinds with the older names replaced; anything else as it is."""
     if not isinstance(given, (list, tuple)):
         return given
     return tuple(_OLDER_NAMES.get(kind, kind) for kind in given)

@@ -1,0 +1,42 @@
+from typing import ClassVar
+
+from hf_config.base import PreTrainedConfig
+from hf_config.derive import Activation
+from hf_config.record import Alias, record
+
+
+@record
+class BlenderbotSmallConfig(PreTrainedConfig):
+    """Blenderbot Small: BART's shape for conversation."""
+
+    model_type: ClassVar[str] = "blenderbot-small"
+
+    is_encoder_decoder: bool = True
+    vocab_size: int = 50265
+    max_position_embeddings: int = 512
+    encoder_layers: int = 8
+    encoder_ffn_dim: int = 2048
+    encoder_attention_heads: int = 16
+    decoder_layers: int = 8
+    decoder_ffn_dim: int = 2048
+    decoder_attention_heads: int = 16
+    encoder_layerdrop: float = 0.0
+    decoder_layerdrop: float = 0.0
+    activation_function: Activation = "gelu"
+    d_model: int = 512
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    init_std: float = 0.02
+    decoder_start_token_id: int | None = 1
+    scale_embedding: bool = False
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 1
+    eos_token_id: int | tuple[int, ...] | None = 2
+    forced_eos_token_id: int | tuple[int, ...] | None = 2
+    is_decoder: bool = False
+    tie_word_embeddings: bool = True
+
+    num_attention_heads = Alias[int]("encoder_attention_heads")
+    hidden_size = Alias[int]("d_model")
+    num_hidden_layers = Alias[int]("encoder_layers")

@@ -1,0 +1,47 @@
+from typing import ClassVar
+
+from hf_config.base import PreTrainedConfig
+from hf_config.derive import Activation
+from hf_config.record import Alias, derived, record
+
+
+def _vocabulary(config: "MarianConfig") -> int:
+    return config.vocab_size
+
+
+@record
+class MarianConfig(PreTrainedConfig):
+    """Marian: small translators between two languages, sinusoidal positions."""
+
+    model_type: ClassVar[str] = "marian"
+
+    is_encoder_decoder: bool = True
+    vocab_size: int = 58101
+    decoder_vocab_size: int = derived(_vocabulary)
+    max_position_embeddings: int = 1024
+    encoder_layers: int = 12
+    encoder_ffn_dim: int = 4096
+    encoder_attention_heads: int = 16
+    decoder_layers: int = 12
+    decoder_ffn_dim: int = 4096
+    decoder_attention_heads: int = 16
+    encoder_layerdrop: float = 0.0
+    decoder_layerdrop: float = 0.0
+    activation_function: Activation = "gelu"
+    d_model: int = 1024
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    init_std: float = 0.02
+    decoder_start_token_id: int | None = 58100
+    scale_embedding: bool = False
+    pad_token_id: int | None = 58100
+    eos_token_id: int | tuple[int, ...] | None = 0
+    forced_eos_token_id: int | tuple[int, ...] | None = 0
+    share_encoder_decoder_embeddings: bool = True
+    is_decoder: bool = False
+    tie_word_embeddings: bool = True
+
+    num_attention_heads = Alias[int]("encoder_attention_heads")
+    hidden_size = Alias[int]("d_model")
+    num_hidden_layers = Alias[int]("encoder_layers")

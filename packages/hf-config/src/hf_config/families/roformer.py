@@ -1,0 +1,31 @@
+from typing import ClassVar
+
+from hf_config.base import PreTrainedConfig
+from hf_config.derive import Activation, width
+from hf_config.record import derived, record
+
+
+@record
+class RoFormerConfig(PreTrainedConfig):
+    """RoFormer: BERT with rotary positions."""
+
+    model_type: ClassVar[str] = "roformer"
+
+    vocab_size: int = 50000
+    embedding_size: int = derived(width)
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: Activation = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 1536
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+    rotary_value: bool = False
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
