@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hf_pipelines.plan import plan_batches
-from hf_pipelines.task import UNLIMITED, Limits
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hf_pipelines.plan import plan_batches
+from hf_pipelines.task import UNLIMITED, Limits
 
 lengths_lists = st.lists(st.integers(0, 300), max_size=60)
 limits_values = st.builds(

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hf_pipelines.runner import FailedItem, Runner
 from hf_pipelines.stats import Meter, RunStats
 from hf_pipelines.task import Limits
 from hf_pipelines.testing import EchoTask
-from hypothesis import given
-from hypothesis import strategies as st
-
 
 SMALL = Limits(tokens=64, rows=8, lookahead=32, overhead=4)
 

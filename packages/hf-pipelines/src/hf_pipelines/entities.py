@@ -42,8 +42,8 @@ def group_entities(
 ) -> list[EntityGroup]:
     """Neighbouring tokens or words of one kind joined; things labelled "O" are groups too.
 
-    "simple" takes each token as it is. The others first give every word one label: that of its first token, of the
-    average of its tokens, or of its most certain token.
+    "simple" takes each token as it is. The others first give every word one label: that of its first token,
+    of the average of its tokens, or of its most certain token.
     """
     units = tokens if strategy == "simple" else [_word(word, strategy) for word in _words(tokens)]
     best = [unit.best() for unit in units]
@@ -55,13 +55,15 @@ def group_entities(
         else:
             groups.append([place])
     return [
-        _group(text, _tag(labels[best[group[0]][0]])[1], [units[i] for i in group], [best[i][1] for i in group])
+        _group(
+            text, _tag(labels[best[group[0]][0]])[1], [units[i] for i in group], [best[i][1] for i in group]
+        )
         for group in groups
     ]
 
 
 def merge_windows(entities: Iterable[EntityGroup]) -> list[EntityGroup]:
-    """Things found in overlapping windows, each once: of two that overlap the longer, then the likelier stays."""
+    """Things found in overlapping windows, each once: of two that overlap, the longer or else likelier."""
     kept: list[EntityGroup] = []
     for entity in sorted(entities, key=lambda found: found["start"]):
         if kept and entity["start"] < kept[-1]["end"]:
@@ -75,8 +77,8 @@ def merge_windows(entities: Iterable[EntityGroup]) -> list[EntityGroup]:
 def continues_word(text: str, start: int, end: int, token: str, *, marked: bool) -> bool:
     """Whether a token goes on with the word before it.
 
-    `marked` vocabularies write "##" before such tokens, so that they are longer than what they stand for; in others
-    a word begins after a space.
+    `marked` vocabularies write "##" before such tokens, so that they are longer than what they stand for; in
+    others a word begins after a space.
     """
     if marked:
         return len(token) != end - start

@@ -23,7 +23,9 @@ class UnknownTaskError(PipelineError, LookupError):
 class TaskMismatchError(PipelineError, ValueError):
     """The checkpoint has no head for this task; `can_do` names the tasks that it has heads for."""
 
-    def __init__(self, task: str, checkpoint: str, architectures: Sequence[str], can_do: Sequence[str]) -> None:
+    def __init__(
+        self, task: str, checkpoint: str, architectures: Sequence[str], can_do: Sequence[str]
+    ) -> None:
         self.task, self.checkpoint, self.can_do = task, checkpoint, tuple(can_do)
         able = f"this one can do {', '.join(can_do)}; " if can_do else ""
         super().__init__(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, TypedDict, final
+from typing import TypeAlias, TypedDict, final
 
 import torch
+
 from hf_hub_io import Repo
 from hf_modeling import PreTrainedModel
 from hf_tokenize import PreTrainedTokenizer
@@ -21,8 +21,8 @@ class LoadOptions(TypedDict, total=False):
 
     tokenizer: another tokenizer than the checkpoint's; needed when `model` is a model object.
     device: where the model computes: "cpu", "cuda:1", an index, ...; by default the first GPU, else the CPU.
-    dtype: of the weights: "auto" as stored, a torch dtype or its name; by default as stored on a GPU, float32 on the
-        CPU.
+    dtype: of the weights: "auto" as stored, a torch dtype or its name; by default as stored on a GPU, float32
+        on the CPU.
     revision, token, cache_dir, local_files_only: which version of a Hub repository, and how to get it.
     """
 

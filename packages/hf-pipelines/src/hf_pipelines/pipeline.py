@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, cast, overload
 
 import torch
-from hf_modeling import PreTrainedModel
-from hf_tokenize import PreTrainedTokenizer
 
+from hf_modeling import PreTrainedModel
 from hf_pipelines.errors import InputTypeError, OptionValueError, UnknownOptionError
 from hf_pipelines.load import Parts
 from hf_pipelines.progress import with_progress
@@ -19,6 +18,7 @@ from hf_pipelines.runner import FailedItem, Runner
 from hf_pipelines.source import Rows, iterate, size
 from hf_pipelines.stats import Meter, RunStats
 from hf_pipelines.task import Task, default_limits
+from hf_tokenize import PreTrainedTokenizer
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -34,8 +34,8 @@ OnError: TypeAlias = Literal["raise", "yield"]
 class CallOptions(TypedDict, total=False):
     """Options of every call.
 
-    batch_size: rows in one forward pass; "auto" (default) bounds padded tokens instead, by device. 1 reads no input
-        ahead. Rows of like length share a pass, whatever the order of the inputs.
+    batch_size: rows in one forward pass; "auto" (default) bounds padded tokens instead, by device. 1 reads no
+        input ahead. Rows of like length share a pass, whatever the order of the inputs.
     progress: show a progress bar on stderr (default False).
     """
 
@@ -44,8 +44,10 @@ class CallOptions(TypedDict, total=False):
 
 
 class Pipeline(ABC, Generic[In, Out, Options]):
-    """A task on a model. Call it with one input for one record, with a list for a list of records in the same order,
-    with an iterator or dataset for an iterator, with an async iterable for an async iterator.
+    """A task on a model.
+
+    Call it with one input for one record, with a list for a list of records in the same order, with an
+    iterator or dataset for an iterator, with an async iterable for an async iterator.
 
     Only a bounded window of inputs is held at once. Safe to call from several threads.
     """
@@ -53,11 +55,12 @@ class Pipeline(ABC, Generic[In, Out, Options]):
     task: ClassVar[str]
     option_names: ClassVar[frozenset[str]]
 
-    def __init__(self, parts: Parts, defaults: Options) -> None:
+    def __init__(self, parts: Parts, defaults: Mapping[str, object]) -> None:
+        self._check_names(defaults)
         self.parts = parts
         self._meter = Meter()
         self._limits = default_limits(parts.model.device)
-        self._defaults = self._checked(defaults)
+        self._defaults = cast(Options, defaults)
 
     @abstractmethod
     def _task(self, options: Options) -> Task[In, Any, Any, Out]:
@@ -129,7 +132,7 @@ class Pipeline(ABC, Generic[In, Out, Options]):
         return results if on_error == "yield" else _araise_failures(results)
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write the model and its tokenizer, so that `pipeline(task, directory)` gives this pipeline again."""
+        """Write model and tokenizer, so that `pipeline(task, directory)` gives this pipeline again."""
         self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
@@ -137,7 +140,9 @@ class Pipeline(ABC, Generic[In, Out, Options]):
         merged = self._merged(options)
         return self._run_task(inputs, self._task(merged), merged)
 
-    def _run_task(self, inputs: Inputs[In], task: Task[In, Any, Any, Result], options: Options) -> Results[Result]:
+    def _run_task(
+        self, inputs: Inputs[In], task: Task[In, Any, Any, Result], options: Options
+    ) -> Results[Result]:
         """Results in the shape of the inputs: one, a list, an iterator or an async iterator."""
         runner = self._runner(task, options)
         if self._is_one(inputs):
@@ -159,18 +164,20 @@ class Pipeline(ABC, Generic[In, Out, Options]):
         elif isinstance(batch_size, int) and batch_size >= 1:
             limits = self._limits.at_most(batch_size)
         else:
-            raise OptionValueError(f"batch_size={batch_size!r} is not a number of rows", fix='pass 1 or more, or "auto"')
+            raise OptionValueError(
+                f"batch_size={batch_size!r} is not a number of rows", fix='pass 1 or more, or "auto"'
+            )
         return Runner(task, limits, self._meter)
 
     def _merged(self, options: Options) -> Options:
-        return cast(Options, {**self._defaults, **self._checked(options)})
+        self._check_names(options)
+        return cast(Options, {**self._defaults, **options})
 
-    def _checked(self, options: Options) -> Options:
+    def _check_names(self, options: Mapping[str, object]) -> None:
         for name in options:
             if name not in self.option_names:
                 near = difflib.get_close_matches(name, self.option_names, n=1)
                 raise UnknownOptionError(self.task, name, near, self.option_names)
-        return options
 
 
 def is_text(inputs: object) -> bool:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never, get_args
 
 import torch
-from hf_hub_io import JsonValue, Repo, parse_json
 from torch import Tensor
 from torch.nn import functional
 
+from hf_hub_io import JsonValue, Repo, parse_json
 from hf_pipelines.errors import PoolingError
 
 Pooling: TypeAlias = Literal["cls", "mean", "max", "mean_sqrt_len", "weightedmean", "lasttoken"]
@@ -52,7 +52,7 @@ class Dense:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentenceHead:
-    """How a checkpoint turns token vectors into one vector: pooling modes side by side, then layers, then length 1."""
+    """How token vectors become one vector: pooling modes side by side, then layers, then length 1."""
 
     modes: tuple[Pooling, ...]
     dense: tuple[Dense, ...] = ()
@@ -97,7 +97,7 @@ def _at(hidden_BTD: Tensor, index_B: Tensor) -> Tensor:
 
 
 def transformer_folder(repo: Repo) -> str:
-    """The subfolder with the transformer of a sentence-transformers checkpoint; "" for any other checkpoint."""
+    """The subfolder with the transformer of a sentence-transformers checkpoint; "" for any other one."""
     if repo.find("modules.json") is None:
         return ""
     for kind, path in _modules(repo):
@@ -136,7 +136,9 @@ def read_sentence_head(repo: Repo) -> SentenceHead | None:
                     fix="pass pooling='mean' (or another mode) to use the transformer alone",
                 )
     if not modes:
-        raise PoolingError(f"modules.json of {repo.id} has no Pooling module", fix="pass pooling='mean' or another mode")
+        raise PoolingError(
+            f"modules.json of {repo.id} has no Pooling module", fix="pass pooling='mean' or another mode"
+        )
     return SentenceHead(
         modes=modes,
         dense=tuple(dense),
@@ -155,9 +157,13 @@ def _modules(repo: Repo) -> list[tuple[str, str]]:
         raise PoolingError(f"{file} is not a list of modules", fix="delete it and fetch it again")
     found: list[tuple[str, str]] = []
     for module in modules:
-        kind, path = (module.get("type"), module.get("path", "")) if isinstance(module, dict) else (None, None)
+        kind, path = (
+            (module.get("type"), module.get("path", "")) if isinstance(module, dict) else (None, None)
+        )
         if not isinstance(kind, str) or not isinstance(path, str):
-            raise PoolingError(f"{file} has a module without a type and a path: {module!r}", fix=f"correct {file}")
+            raise PoolingError(
+                f"{file} has a module without a type and a path: {module!r}", fix=f"correct {file}"
+            )
         found.append((kind.rpartition(".")[2], path))
     return found
 
@@ -169,7 +175,9 @@ def _pooling(repo: Repo, name: str) -> tuple[tuple[Pooling, ...], bool]:
     if isinstance(named, str):
         chosen = [_known_mode(part, repo, name) for part in named.split("+")]
     unknown = [
-        key for key, value in config.items() if key.startswith("pooling_mode_") and value and key not in _FIELDS
+        key
+        for key, value in config.items()
+        if key.startswith("pooling_mode_") and value and key not in _FIELDS
     ]
     if unknown or not chosen:
         wrong = f"asks for {', '.join(unknown)}" if unknown else "turns on no pooling mode"
@@ -204,7 +212,9 @@ def _default_prompt(repo: Repo) -> str:
         return ""
     text: JsonValue = prompts.get(default) if isinstance(prompts, dict) and isinstance(default, str) else None
     if not isinstance(text, str):
-        raise PoolingError(f"{name} of {repo.id} has no prompt named {default!r}", fix="pass prompt='...' or prompt=''")
+        raise PoolingError(
+            f"{name} of {repo.id} has no prompt named {default!r}", fix="pass prompt='...' or prompt=''"
+        )
     return text
 
 

@@ -1,4 +1,4 @@
-"""Runs a task over any number of inputs: read ahead, batch by length, keep the order, hand out results at once."""
+"""Runs a task over any number of inputs: reads ahead, batches by length, keeps the order, streams results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FailedItem:
 
 @final
 class Runner(Generic[In, Chunk, Raw, Out]):
-    """One task under one set of limits. Holds no state of a run, so any number of threads may use it at once."""
+    """One task under one set of limits; holds no state of a run, so any number of threads may share it."""
 
     def __init__(self, task: Task[In, Chunk, Raw, Out], limits: Limits, meter: Meter) -> None:
         self._task = task
@@ -42,7 +42,7 @@ class Runner(Generic[In, Chunk, Raw, Out]):
     def one(self, item: In) -> Out:
         """The record of one input; raises what its task raises."""
         chunks = self._task.preprocess([item])[0]
-        pending = _Pending(0, chunks, [None] * len(chunks))
+        pending: _Pending[Chunk, Raw] = _Pending(0, chunks)
         for batch in plan_batches([self._task.length(chunk) for chunk in chunks], self._limits):
             self._forward([(pending, position) for position in batch])
         result = self._finish(pending)
@@ -84,10 +84,10 @@ class Runner(Generic[In, Chunk, Raw, Out]):
             chunks = self._task.preprocess(window.inputs)
         except Exception as error:  # noqa: BLE001 - any failure belongs to one of the inputs
             if len(window.inputs) == 1:
-                return [_Pending(window.first, [], [], error)]
+                return [_Pending(window.first, [], error)]
             singles = (Window(window.first + offset, [item]) for offset, item in enumerate(window.inputs))
             return [pending for single in singles for pending in self._preprocess(single)]
-        return [_Pending(window.first + offset, own, [None] * len(own)) for offset, own in enumerate(chunks)]
+        return [_Pending(window.first + offset, own) for offset, own in enumerate(chunks)]
 
     def _forward(self, rows: Sequence[tuple[_Pending[Chunk, Raw], int]]) -> None:
         """One pass; a batch that fails is halved, until it fits the memory or its culprit stands alone."""
@@ -137,11 +137,12 @@ class _Pending(Generic[Chunk, Raw]):
 
     index: int
     chunks: list[Chunk]
-    raws: list[Raw | None]
     error: Exception | None = None
+    raws: list[Raw | None] = field(init=False)
     left: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.raws = [None] * len(self.chunks)
         self.left = len(self.chunks)
 
     @property

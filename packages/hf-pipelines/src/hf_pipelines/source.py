@@ -1,4 +1,4 @@
-"""Reading ahead: groups of inputs from any source, in order, never waiting long while finished work could run."""
+"""Reading ahead: groups of inputs from any source, never waiting long while others could be processed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def size(source: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Window(Generic[T]):
-    """Consecutive inputs; `error` is what the source raised after them, to be raised once they are finished."""
+    """Consecutive inputs, and what the source raised after them: to be raised once they are finished."""
 
     first: int
     inputs: list[T]
@@ -63,7 +63,7 @@ def windows(source: Iterable[T], lookahead: int) -> Iterator[Window[T]]:
             except StopIteration:
                 ended = True
                 break
-            except Exception as raised:  # noqa: BLE001 - whatever the source raises is handed on, after its inputs
+            except Exception as raised:  # noqa: BLE001 - handed on, after the inputs before it
                 error = raised
                 break
             if time.monotonic() - waited_since > PATIENCE_SECONDS:

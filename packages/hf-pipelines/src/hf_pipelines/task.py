@@ -17,8 +17,8 @@ Raw = TypeVar("Raw")
 class Task(Protocol[In_contra, Chunk, Raw, Out_co]):
     """Three steps from an input to its record. One immutable object serves one call, on any thread.
 
-    An input becomes one or more chunks (windows of a long text, one pair for each label, ...). Chunks of different
-    inputs share forward passes; an input is finished once all of its chunks are.
+    An input becomes one or more chunks (windows of a long text, one pair for each label, ...). Chunks of
+    different inputs share forward passes; an input is finished once all of its chunks are.
     """
 
     def preprocess(self, inputs: Sequence[In_contra]) -> list[list[Chunk]]:
@@ -42,8 +42,9 @@ class Task(Protocol[In_contra, Chunk, Raw, Out_co]):
 class Limits:
     """How much the runner may read ahead and put into one forward pass.
 
-    `tokens` bounds rows x longest row; one row longer than that still runs, alone. `overhead` is what a forward pass
-    costs beyond its tokens, counted in tokens: it decides when padding is cheaper than another pass.
+    `tokens` bounds rows x longest row; one row longer than that still runs, alone. `overhead` is what a
+    forward pass costs beyond its tokens, counted in tokens: it decides when padding is cheaper than another
+    pass.
     """
 
     tokens: int
@@ -60,13 +61,15 @@ class Limits:
 
     def at_most(self, rows: int) -> Limits:
         """The same limits with a batch size chosen by the caller; a size of 1 also reads nothing ahead."""
-        return replace(self, rows=rows, tokens=UNLIMITED, lookahead=1 if rows == 1 else rows * LOOKAHEAD_BATCHES)
+        return replace(
+            self, rows=rows, tokens=UNLIMITED, lookahead=1 if rows == 1 else rows * LOOKAHEAD_BATCHES
+        )
 
 
 UNLIMITED = 1 << 62
 LOOKAHEAD_BATCHES = 8
 
-# Two cores reach their full speed at about 2,000 tokens; a short sentence costs as much in calls as 40 tokens of work.
+# Two cores reach full speed at about 2,000 tokens; the calls of one pass cost as much as 40 tokens of work.
 CPU = Limits(tokens=2048, rows=64, lookahead=512, overhead=40)
 # A large GPU is bound by kernel launches until some ten thousand tokens.
 ACCELERATOR = Limits(tokens=32_768, rows=512, lookahead=4096, overhead=2048)

@@ -13,8 +13,9 @@ from typing import final
 class EchoTask:
     """Cuts a text into chunks of at most `width` letters and joins them again in upper case.
 
-    A text that starts with "unreadable", "poison" or "unwritable" fails in preprocess, forward or postprocess; so
-    does a pass over more than `most_rows` chunks. `passes` records what shared a pass, unless it is None.
+    A text that starts with "unreadable", "poison" or "unwritable" fails in preprocess, forward or
+    postprocess; so does a pass over more than `most_rows` chunks. `passes` records what shared a pass, unless
+    it is None.
     """
 
     width: int = 1_000

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, Literal, cast, final
 
 import torch
-from hf_modeling import PreTrainedModel
-from hf_tokenize import Encoding, PreTrainedTokenizer
 from torch import Tensor
 
+from hf_modeling import PreTrainedModel
 from hf_pipelines.errors import EmptyInputError, InputTooLongError, InputTypeError
 from hf_pipelines.load import Parts
 from hf_pipelines.pipeline import CallOptions
+from hf_tokenize import Encoding, PreTrainedTokenizer
 
 
 @final
@@ -94,8 +94,8 @@ class TextModel:
     def rows(self, texts: Sequence[str], *, truncation: bool) -> list[TokenRow]:
         """One row for each text.
 
-        Raises InputTypeError for what is not text, EmptyInputError for a text without a token, InputTooLongError
-        unless told to truncate.
+        Raises InputTypeError for what is not text, EmptyInputError for a text without a token,
+        InputTooLongError unless told to truncate.
         """
         self.check_texts(texts)
         if truncation:
@@ -107,7 +107,9 @@ class TextModel:
     def pair_rows(
         self, pairs: Sequence[tuple[str, str | None]], *, truncation: bool | Literal["only_first"]
     ) -> list[TokenRow]:
-        """One row for each pair; a second text of None makes it a row of the first alone. Raises as `rows`."""
+        """One row for each pair; a second text of None makes it a row of the first alone. Raises as
+        `rows`.
+        """
         singles = [first for first, second in pairs if second is None]
         doubles = [(first, second) for first, second in pairs if second is not None]
         self.check_texts(text for pair in doubles for text in pair)
@@ -128,7 +130,9 @@ class TextModel:
     def _checked(self, rows: list[TokenRow]) -> list[TokenRow]:
         for row in rows:
             if not row.input_ids:
-                raise EmptyInputError(f"{self.task!r} got a text without a token", fix="leave out empty texts")
+                raise EmptyInputError(
+                    f"{self.task!r} got a text without a token", fix="leave out empty texts"
+                )
             if len(row) > self.limit.tokens:
                 fix = "pass truncation=True to cut the end off, or split the text"
                 raise InputTooLongError(len(row), self.limit.tokens, self.limit.source, fix)
@@ -139,8 +143,8 @@ class TextModel:
     ) -> list[list[Piece]]:
         """The windows of each text, or of the second text of each pair, that fit and share `stride` tokens.
 
-        A text that fits whole is its only window. Raises InputTypeError, EmptyInputError; OptionError of hf-tokenize
-        where the stride leaves no progress or the first text no room.
+        A text that fits whole is its only window. Raises InputTypeError, EmptyInputError; OptionError of hf-
+        tokenize where the stride leaves no progress or the first text no room.
         """
         self.check_texts(texts)
         self.check_texts(pairs or ())
@@ -155,9 +159,8 @@ class TextModel:
         )
         rows = self._checked(token_rows(encoding["input_ids"], encoding.get("token_type_ids")))
         pieces: list[list[Piece]] = [[] for _ in texts]
-        for sample, row, details in zip(
-            encoding["overflow_to_sample_mapping"], rows, encoding.encodings, strict=True
-        ):
+        samples = cast("list[int]", encoding["overflow_to_sample_mapping"])
+        for sample, row, details in zip(samples, rows, encoding.encodings, strict=True):
             pieces[sample].append(Piece(row=row, encoding=details))
         return pieces
 
@@ -194,7 +197,9 @@ class TextModel:
 
 
 def text_model(task: str, parts: Parts, limit: LengthLimit | None = None) -> TextModel:
-    """The model and tokenizer of a pipeline under the tighter of their own length limits, or under `limit`."""
+    """The model and tokenizer of a pipeline under the tighter of their own length limits, or under
+    `limit`.
+    """
     return TextModel(
         task=task, model=parts.model, tokenizer=parts.tokenizer, limit=limit or length_limit(parts)
     )

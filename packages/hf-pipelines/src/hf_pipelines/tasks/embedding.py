@@ -5,7 +5,7 @@ Axes: B rows, T tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeAlias, Unpack, final, overload
 
@@ -16,7 +16,7 @@ from hf_pipelines.errors import PoolingError
 from hf_pipelines.load import Parts
 from hf_pipelines.pipeline import Inputs, Pipeline, Results, is_text
 from hf_pipelines.pooling import Pooling, SentenceHead, read_sentence_head
-from hf_pipelines.text import LengthLimit, TextModel, TextOptions, TokenRow, length_limit, text_model
+from hf_pipelines.text import TextModel, TextOptions, TokenRow, length_limit, text_model
 
 PoolingArg: TypeAlias = Literal["auto"] | Pooling
 
@@ -121,13 +121,13 @@ class EmbeddingTask:
 class EmbeddingPipeline(Pipeline[str, Tensor, EmbeddingOptions]):
     """One float32 vector [width] for a text, one matrix [texts, width] for a list of them.
 
-    Pooling, normalisation, prompt and length are the checkpoint's own (`modules.json`), or `pooling` as given.
+    Pooling, normalisation, prompt and length are the checkpoint's own (`modules.json`), or as asked for.
     """
 
     task: ClassVar[str] = "feature-extraction"
     option_names: ClassVar[frozenset[str]] = EmbeddingOptions.__optional_keys__
 
-    def __init__(self, parts: Parts, defaults: EmbeddingOptions, *, pooling: PoolingArg = "auto") -> None:
+    def __init__(self, parts: Parts, defaults: Mapping[str, object], *, pooling: PoolingArg = "auto") -> None:
         super().__init__(parts, defaults)
         self.head = sentence_head(parts, pooling)
 
@@ -136,7 +136,8 @@ class EmbeddingPipeline(Pipeline[str, Tensor, EmbeddingOptions]):
         """How many numbers a vector has."""
         if self.head.dense:
             return self.head.dense[-1].weight_OD.shape[0]
-        return len(self.head.modes) * self.model.config.hidden_size
+        # Configurations call the width of a model by many names; the model itself cannot be wrong.
+        return len(self("a"))
 
     @overload
     def __call__(self, inputs: str | list[str], **options: Unpack[EmbeddingOptions]) -> Tensor: ...

@@ -90,17 +90,22 @@ class FeatureExtractionPipeline(Pipeline[str, TokenFeatures, TextOptions]):
     ) -> Iterator[TokenFeatures]: ...
     @overload
     def __call__(
-        self, inputs: AsyncIterable[str], *, return_tensors: Literal[False] = ..., **options: Unpack[TextOptions]
+        self,
+        inputs: AsyncIterable[str],
+        *,
+        return_tensors: Literal[False] = ...,
+        **options: Unpack[TextOptions],
     ) -> AsyncIterator[TokenFeatures]: ...
     def __call__(
         self, inputs: Inputs[str], *, return_tensors: bool = False, **options: Unpack[TextOptions]
     ) -> Results[TokenFeatures] | Results[Tensor]:
-        """Features of one text, of a list, or of a stream of texts; `return_tensors` gives float32 tensors."""
+        """Features of one text, a list, or a stream of texts; `return_tensors` gives float32 tensors."""
         if not return_tensors:
             return self._run(inputs, options)
         merged = self._merged(options)
         # A copy, because a slice would keep its whole padded batch alive.
-        return self._run_task(inputs, self._features(merged, Tensor.clone), merged)
+        tensors: Results[Tensor] = self._run_task(inputs, self._features(merged, Tensor.clone), merged)
+        return tensors
 
     def _task(self, options: TextOptions) -> FeatureTask[TokenFeatures]:
         return self._features(options, _nested)

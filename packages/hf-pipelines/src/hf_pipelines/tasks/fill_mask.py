@@ -25,8 +25,8 @@ class FillMaskOptions(TextOptions, total=False):
     """Options of `fill-mask`.
 
     top_k: how many proposals for each mask (default 5).
-    targets: only these tokens are proposed, with their probabilities among the whole vocabulary. Each must be one
-        token of the vocabulary.
+    targets: only these tokens are proposed, with their probabilities among the whole vocabulary. Each must be
+        one token of the vocabulary.
     """
 
     top_k: int
@@ -50,7 +50,9 @@ class FillMaskTask:
         for text, row in zip(inputs, rows, strict=True):
             if self.mask_id not in row.input_ids:
                 mask = self.text.tokenizer.mask_token
-                raise MissingTokenError(f"there is no {mask} in the text {text[:60]!r}", fix=f"put {mask} where a word is sought")
+                raise MissingTokenError(
+                    f"there is no {mask} in the text {text[:60]!r}", fix=f"put {mask} where a word is sought"
+                )
         return [[row] for row in rows]
 
     def length(self, chunk: TokenRow) -> int:
@@ -99,7 +101,7 @@ class FillMaskTask:
 
 @final
 class FillMaskPipeline(Pipeline[str, MaskFills, FillMaskOptions]):
-    """The `top_k` likeliest tokens for the mask of a text, best first; a list of such lists for several masks."""
+    """The `top_k` likeliest tokens for the mask of a text, best first; one such list for each of several."""
 
     task: ClassVar[str] = "fill-mask"
     option_names: ClassVar[frozenset[str]] = FillMaskOptions.__optional_keys__

@@ -28,7 +28,8 @@ class AnswerOptions(CallOptions, total=False):
     max_seq_len: tokens of one window, the question included (default: 384, or what the model takes if less).
     doc_stride: tokens that consecutive windows of the context share (default: 128, at most half a window).
     max_answer_len: most tokens of an answer (default 15).
-    handle_impossible_answer: allow the empty answer, for models trained with unanswerable questions (default False).
+    handle_impossible_answer: allow the empty answer, for models trained with unanswerable questions (default
+        False).
     align_to_words: widen answers to whole words (default True).
     """
 
@@ -108,7 +109,7 @@ class AnswerTask(Generic[Record]):
         found.sort(key=lambda answer: answer["score"], reverse=True)
         return self.finish(found[: self.top_k])
 
-    def _check(self, item: QuestionContext) -> None:
+    def _check(self, item: object) -> None:
         if not isinstance(item, dict) or item.keys() != {"question", "context"}:
             raise InputTypeError(self.text.task, "{'question': ..., 'context': ...}", item)
         self.text.check_texts(item.values())
@@ -131,7 +132,9 @@ class AnswerTask(Generic[Record]):
         spans = [
             (score, place // width, place % width)
             for score, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            if in_context_T[place // width] and in_context_T[place % width] and place // width <= place % width
+            if in_context_T[place // width]
+            and in_context_T[place % width]
+            and place // width <= place % width
         ]
         return Spans(spans, null_score)
 
@@ -213,7 +216,8 @@ class QuestionAnsweringPipeline(Pipeline[QuestionContext, Answer, AnswerOptions]
         if top_k < 1:
             raise OptionValueError(f"top_k={top_k} asks for no answer", fix="pass 1 or more")
         merged = self._merged(options)
-        return self._run_task(inputs, self._answers(merged, top_k, _all), merged)
+        answers: Results[list[Answer]] = self._run_task(inputs, self._answers(merged, top_k, _all), merged)
+        return answers
 
     def _task(self, options: AnswerOptions) -> AnswerTask[Answer]:
         return self._answers(options, 1, _first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Unpack, final, overload
 
@@ -48,11 +48,13 @@ class SimilarityTask:
         cosines: list[float] = functional.cosine_similarity(source.unsqueeze(0), sentences).tolist()
         return cosines
 
-    def _check(self, item: SentencePairs) -> None:
+    def _check(self, item: object) -> None:
         if not isinstance(item, dict) or item.keys() != {"source_sentence", "sentences"}:
             raise InputTypeError(self.task, "{'source_sentence': ..., 'sentences': [...]}", item)
         if not item["sentences"]:
-            raise EmptyInputError("there are no sentences to compare with", fix="give at least one in 'sentences'")
+            raise EmptyInputError(
+                "there are no sentences to compare with", fix="give at least one in 'sentences'"
+            )
 
 
 @final
@@ -62,7 +64,7 @@ class SentenceSimilarityPipeline(Pipeline[SentencePairs, list[float], EmbeddingO
     task: ClassVar[str] = "sentence-similarity"
     option_names: ClassVar[frozenset[str]] = EmbeddingOptions.__optional_keys__
 
-    def __init__(self, parts: Parts, defaults: EmbeddingOptions, *, pooling: PoolingArg = "auto") -> None:
+    def __init__(self, parts: Parts, defaults: Mapping[str, object], *, pooling: PoolingArg = "auto") -> None:
         super().__init__(parts, defaults)
         self.head = sentence_head(parts, pooling)
 
@@ -87,7 +89,9 @@ class SentenceSimilarityPipeline(Pipeline[SentencePairs, list[float], EmbeddingO
         return self._run(inputs, options)
 
     def _task(self, options: EmbeddingOptions) -> SimilarityTask:
-        return SimilarityTask(task=self.task, embedder=make_embedder(self.task, self.parts, self.head, options))
+        return SimilarityTask(
+            task=self.task, embedder=make_embedder(self.task, self.parts, self.head, options)
+        )
 
     def _is_one(self, inputs: object) -> bool:
         return isinstance(inputs, dict)

@@ -21,8 +21,8 @@ Record = TypeVar("Record")
 class ClassificationOptions(TextOptions, total=False):
     """Options of `text-classification`.
 
-    function_to_apply: what turns logits into scores; by default none for regression, "sigmoid" for one label or
-        independent labels, "softmax" for labels that exclude each other.
+    function_to_apply: what turns logits into scores; by default none for regression, "sigmoid" for one label
+        or independent labels, "softmax" for labels that exclude each other.
     """
 
     function_to_apply: ScoreFunction
@@ -68,7 +68,9 @@ class ClassificationTask(Generic[Record]):
 
     def preprocess(self, inputs: Sequence[TextOrPair]) -> list[list[TokenRow]]:
         """One row for each text or pair."""
-        return [[row] for row in self.text.pair_rows(list(map(self._pair, inputs)), truncation=self.truncation)]
+        return [
+            [row] for row in self.text.pair_rows(list(map(self._pair, inputs)), truncation=self.truncation)
+        ]
 
     def length(self, chunk: TokenRow) -> int:
         """Tokens."""
@@ -82,7 +84,7 @@ class ClassificationTask(Generic[Record]):
         """The record of one text."""
         return self.finish(apply_scores(raws[0], self.function))
 
-    def _pair(self, item: TextOrPair) -> tuple[str, str | None]:
+    def _pair(self, item: object) -> tuple[str, str | None]:
         if isinstance(item, str):
             return item, None
         if isinstance(item, dict) and item.keys() == {"text", "text_pair"}:
@@ -94,7 +96,8 @@ class ClassificationTask(Generic[Record]):
 class TextClassificationPipeline(Pipeline[TextOrPair, LabelScore, ClassificationOptions]):
     """The best label of a text, or its `top_k` labels, best first (None: all).
 
-    A single text gives a list also without `top_k`, as it always has; a pair, or a text of a list, gives one record.
+    A single text gives a list also without `top_k`, as it always has; a pair, or a text of a list, gives one
+    record.
     """
 
     task: ClassVar[str] = "text-classification"
@@ -118,7 +121,11 @@ class TextClassificationPipeline(Pipeline[TextOrPair, LabelScore, Classification
     ) -> Iterator[list[LabelScore]]: ...
     @overload
     def __call__(
-        self, inputs: AsyncIterable[TextOrPair], *, top_k: int | None, **options: Unpack[ClassificationOptions]
+        self,
+        inputs: AsyncIterable[TextOrPair],
+        *,
+        top_k: int | None,
+        **options: Unpack[ClassificationOptions],
     ) -> AsyncIterator[list[LabelScore]]: ...
     @overload
     def __call__(self, inputs: str, **options: Unpack[ClassificationOptions]) -> list[LabelScore]: ...
@@ -149,7 +156,9 @@ class TextClassificationPipeline(Pipeline[TextOrPair, LabelScore, Classification
             return [results] if isinstance(inputs, str) and isinstance(results, dict) else results
         check_top_k(top_k)
         merged = self._merged(options)
-        return self._run_task(inputs, self._classify(merged, lambda scores: self._ranked(scores, top_k)), merged)
+        task = self._classify(merged, lambda scores: self._ranked(scores, top_k))
+        ranked: Results[list[LabelScore]] = self._run_task(inputs, task, merged)
+        return ranked
 
     def _task(self, options: ClassificationOptions) -> ClassificationTask[LabelScore]:
         return self._classify(options, lambda scores: self._ranked(scores, 1)[0])

@@ -5,7 +5,7 @@ Axes: T tokens, L labels.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar, Unpack, final, overload
 
@@ -52,14 +52,14 @@ class TextPiece:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenTask(Generic[Record]):
-    """One call of `token-classification`; `finish` makes the record from the windows and their scores [T, L]."""
+    """One call of `token-classification`; `finish` makes the record of windows and their scores [T, L]."""
 
     text: TextModel
     stride: int | None
     finish: Callable[[Sequence[TextPiece], Sequence[Tensor]], Record]
 
     def preprocess(self, inputs: Sequence[str]) -> list[list[TextPiece]]:
-        """The windows of each text; with a stride of None, raises InputTooLongError for a text that needs several."""
+        """The windows of each text; without a stride InputTooLongError for a text that needs several."""
         windows = self.text.pieces(inputs, stride=self.stride or 0)
         if self.stride is None:
             for text, pieces in zip(inputs, windows, strict=True):
@@ -94,8 +94,8 @@ class TokenTask(Generic[Record]):
 class TokenClassificationPipeline(Pipeline[str, list[TokenEntity], TokenOptions]):
     """A label for each token of a text; with `aggregation_strategy` the named things, `text[start:end]` each.
 
-    Strategies: "simple" joins neighbouring tokens of one label; "first", "average" and "max" first give every word
-    one label. They read texts of any length, in windows.
+    Strategies: "simple" joins neighbouring tokens of one label; "first", "average" and "max" first give every
+    word one label. They read texts of any length, in windows.
     """
 
     task: ClassVar[str] = "token-classification"
@@ -115,7 +115,11 @@ class TokenClassificationPipeline(Pipeline[str, list[TokenEntity], TokenOptions]
     ) -> Iterator[list[EntityGroup]]: ...
     @overload
     def __call__(
-        self, inputs: AsyncIterable[str], *, aggregation_strategy: GroupStrategy, **options: Unpack[EntityOptions]
+        self,
+        inputs: AsyncIterable[str],
+        *,
+        aggregation_strategy: GroupStrategy,
+        **options: Unpack[EntityOptions],
     ) -> AsyncIterator[list[EntityGroup]]: ...
     @overload
     def __call__(
@@ -123,7 +127,11 @@ class TokenClassificationPipeline(Pipeline[str, list[TokenEntity], TokenOptions]
     ) -> list[TokenEntity]: ...
     @overload
     def __call__(
-        self, inputs: list[str], *, aggregation_strategy: Literal["none"] = ..., **options: Unpack[TokenOptions]
+        self,
+        inputs: list[str],
+        *,
+        aggregation_strategy: Literal["none"] = ...,
+        **options: Unpack[TokenOptions],
     ) -> list[list[TokenEntity]]: ...
     @overload
     def __call__(
@@ -152,8 +160,10 @@ class TokenClassificationPipeline(Pipeline[str, list[TokenEntity], TokenOptions]
         if aggregation_strategy == "none":
             return self._run(inputs, options)
         merged: EntityOptions = {**self._defaults, **options}
-        self._checked(merged)
-        return self._run_task(inputs, entity_task(self.task, self.parts, aggregation_strategy, merged), merged)
+        self._check_names(merged)
+        task = entity_task(self.task, self.parts, aggregation_strategy, merged)
+        groups: Results[list[EntityGroup]] = self._run_task(inputs, task, merged)
+        return groups
 
     def _task(self, options: TokenOptions) -> TokenTask[list[TokenEntity]]:
         if "stride" in options:
@@ -180,7 +190,9 @@ class EntityPipeline(Pipeline[str, list[EntityGroup], EntityOptions]):
     task: ClassVar[str] = "token-classification"
     option_names: ClassVar[frozenset[str]] = EntityOptions.__optional_keys__
 
-    def __init__(self, parts: Parts, defaults: EntityOptions, *, aggregation_strategy: GroupStrategy) -> None:
+    def __init__(
+        self, parts: Parts, defaults: Mapping[str, object], *, aggregation_strategy: GroupStrategy
+    ) -> None:
         super().__init__(parts, defaults)
         self.aggregation_strategy = aggregation_strategy
         check_strategy(aggregation_strategy)
@@ -222,7 +234,9 @@ def entity_task(
         found = [
             entity
             for piece, scores_TL in zip(pieces, scores, strict=True)
-            for entity in group_entities(piece.text, _tagged(piece, scores_TL, marked=marked), labels, strategy)
+            for entity in group_entities(
+                piece.text, _tagged(piece, scores_TL, marked=marked), labels, strategy
+            )
             if entity["entity_group"] not in ignored
         ]
         return merge_windows(found) if len(pieces) > 1 else found
@@ -234,7 +248,9 @@ def check_strategy(strategy: Strategy) -> None:
     """Raise OptionValueError for a strategy that does not exist."""
     known = ("none", "simple", "first", "average", "max")
     if strategy not in known:
-        raise OptionValueError(f"aggregation_strategy={strategy!r} is unknown", fix=f"use one of {', '.join(known)}")
+        raise OptionValueError(
+            f"aggregation_strategy={strategy!r} is unknown", fix=f"use one of {', '.join(known)}"
+        )
 
 
 def label_names(parts: Parts) -> list[str]:

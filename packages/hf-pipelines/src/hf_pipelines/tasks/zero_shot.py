@@ -1,4 +1,6 @@
-"""`zero-shot-classification`: any labels, by asking an inference model whether the text entails each of them."""
+"""`zero-shot-classification`: any labels, by asking an inference model whether the text entails each of
+them.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,8 @@ class ZeroShotPipeline(Pipeline[str, ZeroShotLabels, ZeroShotOptions]):
         template = options.get("hypothesis_template", "This example is {}.")
         if template.format(labels[0]) == template:
             raise OptionValueError(
-                f"hypothesis_template={template!r} has no place for the label", fix="write {} where the label goes"
+                f"hypothesis_template={template!r} has no place for the label",
+                fix="write {} where the label goes",
             )
         entailment, contradiction = self._classes()
         return ZeroShotTask(
@@ -129,7 +132,7 @@ class ZeroShotPipeline(Pipeline[str, ZeroShotLabels, ZeroShotOptions]):
                 return index, last if index == 0 else 0
         raise OptionValueError(
             f"none of the model's labels says entailment: {', '.join(config.id2label.values())}",
-            fix="choose a checkpoint trained on natural language inference, or correct id2label in its config.json",
+            fix="choose a checkpoint trained on natural language inference, or correct its id2label",
         )
 
     def _is_one(self, inputs: object) -> bool:
