@@ -1,0 +1,54 @@
+"""A package that registers a quantizer is listed, and is the one that loading takes."""
+
+from pathlib import Path
+
+import pytest
+
+from hf_modeling.quantizer import find_quantizer
+from hf_modeling.weights.errors import QuantizerMissingError
+from hf_quant import methods
+
+
+class Config:
+    """The one field of a quantization config that chooses the quantizer."""
+
+    def __init__(self, quant_method: str) -> None:
+        self.quant_method = quant_method
+
+
+def install(folder: Path, distribution: str, module: str, methods: list[str]) -> None:
+    """What an installer leaves of a package with one module that registers quantizers."""
+    folder.mkdir()
+    (folder / f"{module}.py").write_text("def read(config):\n    return (__name__, config.quant_method)\n")
+    metadata = folder / f"{module}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    lines = "".join(f"{method} = {module}:read\n" for method in methods)
+    (metadata / "entry_points.txt").write_text(f"[hf_modeling.quantizers]\n{lines}")
+
+
+def test_installed_methods_are_listed_with_their_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = methods()
+    install(tmp_path / "a", "some-quant", "some_quant", ["zeta-4", "alpha-8"])
+    install(tmp_path / "b", "other-quant", "other_quant", ["alpha-8"])
+    monkeypatch.syspath_prepend(tmp_path / "b")
+    monkeypatch.syspath_prepend(tmp_path / "a")
+    assert methods() == dict(sorted({**before, "alpha-8": "some-quant", "zeta-4": "some-quant"}.items()))
+
+
+def test_the_listed_package_is_the_one_that_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "a", "first-quant", "first_quant", ["beta-2"])
+    install(tmp_path / "b", "second-quant", "second_quant", ["beta-2"])
+    monkeypatch.syspath_prepend(tmp_path / "b")
+    monkeypatch.syspath_prepend(tmp_path / "a")
+    read: object = find_quantizer(Config("beta-2"), where="model")  # type: ignore[arg-type] # only the method is read
+    assert read == ("first_quant", "beta-2")
+    assert methods()["beta-2"] == "first-quant"
+
+
+def test_a_method_nobody_reads_is_refused_by_name() -> None:
+    with pytest.raises(QuantizerMissingError, match="'gamma-1', which no installed package reads"):
+        find_quantizer(Config("gamma-1"), where="model")  # type: ignore[arg-type] # only the method is read
+    assert "gamma-1" not in methods()
