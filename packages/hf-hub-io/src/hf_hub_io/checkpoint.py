@@ -69,6 +69,8 @@ def assemble(
 ) -> Checkpoint:
     """A checkpoint of `files`, all headers checked, and compared with the index where there is one.
 
+    `weight_map` is the index with file names as in the repository.
+
     Raises ShardIndexError, HeaderError, TruncatedFileError.
     """
     formats = {file.format for file in files}
@@ -92,7 +94,7 @@ def assemble(
             tensors.update(header.tensors)
             metadata.update(header.metadata)
         if index is not None and weight_map is not None:
-            _compare(index, weight_map, tensors, {file.path: file.name.rpartition("/")[2] for file in files})
+            _compare(index, weight_map, tensors, {file.path: file.name for file in files})
     return Checkpoint(
         format=formats.pop(),
         files=files,
@@ -122,9 +124,9 @@ def _compare(
             file=index,
         )
     for name, info in tensors.items():
-        if names[info.file] != weight_map[name].rpartition("/")[2]:
+        if names[info.file] != weight_map[name]:
             raise ShardIndexError(
-                f"{index} places tensor {name!r} in {weight_map[name]}, and it is in {info.file.name}",
+                f"{index} places tensor {name!r} in {weight_map[name]}, and it is in {names[info.file]}",
                 fix="fetch the index and its files of one commit again, or save the checkpoint again",
                 file=index,
             )

@@ -97,7 +97,8 @@ def _sharded(repo: Repo, index_name: str) -> Checkpoint:
         for name in shards.values()
         if (path := paths[name]) is not None
     )
-    return assemble(files, index=index, weight_map=weight_map)
+    full = {tensor: shards[shard] for tensor, shard in weight_map.items()}
+    return assemble(files, index=index, weight_map=full)
 
 
 def _gguf_parts(repo: Repo, name: str) -> tuple[WeightFile, ...]:

@@ -20,6 +20,7 @@ from hf_hub_io.errors import HeaderError, JsonFileError, TruncatedFileError
 from hf_hub_io.jsonio import JsonValue, parse_json_object
 
 MAX_HEADER_BYTES = 100_000_000
+_LFS_POINTER = b"version https://git-lfs"
 _METADATA_KEY = "__metadata__"
 _TENSOR_KEYS = frozenset({"dtype", "shape", "data_offsets"})
 _MAX_DIMENSION = 2**63 - 1
@@ -67,17 +68,23 @@ def parse_header(file: BinaryIO, path: Path) -> Header:
     """The checked header of an open safetensors file; errors call it `path`."""
     size = os.fstat(file.fileno()).st_size
     if size < 8:
-        raise _truncated(path, expected=8, actual=size, part="the 8 bytes that give the header's length")
-    length = int.from_bytes(file.read(8), "little")
+        raise _truncated(path, expected=8, actual=size, part="length field")
+    start = file.read(32)
+    if start.startswith(_LFS_POINTER):
+        raise _broken(
+            path, "is a Git LFS pointer, not the weights themselves", fix="run `git lfs pull` in its folder"
+        )
+    if start[8:9] not in (b"{", b""):
+        raise _broken(
+            path, f"is not a safetensors file: its header starts with {start[8:16]!r} instead of b'{{'"
+        )
+    length = int.from_bytes(start[:8], "little")
     if length > MAX_HEADER_BYTES:
         raise _broken(path, f"announces a header of {length:,} bytes; the format allows {MAX_HEADER_BYTES:,}")
     if 8 + length > size:
-        raise _truncated(path, expected=8 + length, actual=size, part="its header")
+        raise _truncated(path, expected=8 + length, actual=size, part="header")
+    file.seek(8)
     text = file.read(length)
-    if not text.startswith(b"{"):
-        raise _broken(
-            path, f"is not a safetensors file: its header starts with {text[:8]!r} instead of b'{{'"
-        )
     try:
         fields = parse_json_object(text, source=f"the header of {path}", unique_keys=True)
     except JsonFileError as error:
@@ -179,7 +186,7 @@ def _check_tiling(tensors: list[TensorInfo], path: Path, *, start: int, size: in
             )
         covered, last = tensor.end, f"tensor {tensor.name!r}"
     if covered > size:
-        raise _truncated(path, expected=covered, actual=size, part="its tensors")
+        raise _truncated(path, expected=covered, actual=size, part="tensors")
     if covered < size:
         raise _broken(
             path,
@@ -202,7 +209,8 @@ def _broken(path: Path, problem: str, *, fix: str = "") -> HeaderError:
 
 def _truncated(path: Path, *, expected: int, actual: int, part: str) -> TruncatedFileError:
     return TruncatedFileError(
-        f"{path} is cut short: {part} need {expected:,} bytes, the file has {actual:,}",
+        f"{path} is cut short: {expected:,} bytes are expected up to the end of its {part}, "
+        f"the file has {actual:,}",
         fix=_refetch(path),
         file=path,
     )

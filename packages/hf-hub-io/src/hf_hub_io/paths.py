@@ -9,7 +9,7 @@ from pathlib import Path
 from hf_hub_io.errors import UnsafePathError
 
 _WINDOWS_DEVICE = re.compile(
-    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE
+    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\..*)?", re.IGNORECASE
 )
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
 _MAX_NAME_BYTES = 255  # of one path component on the file systems in use
