@@ -1,9 +1,10 @@
 """What runs in the next step: which requests get how many tokens, under a budget of tokens and of memory.
 
 Decoding goes first, one token a request, so that nobody who is being answered waits. What is left of the
-budget is shared among prompts in parts (chunked prefill), evenly, so that a long prompt does not hold up short
-ones. A new request is admitted when the cache has room for its prompt. When a running request needs a block
-and none is left, the one admitted last gives up its blocks and starts over later; what it generated is kept.
+budget is shared among prompts in parts (chunked prefill), evenly, so that a long prompt does not hold up
+short ones. A new request is admitted when the cache has room for its prompt. When a running request needs a
+block and none is left, the one admitted last gives up its blocks and starts over later; what it generated is
+kept.
 """
 
 from __future__ import annotations
