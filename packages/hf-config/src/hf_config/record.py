@@ -217,12 +217,9 @@ class Record(JsonObject):
         state = vars(self)
         kept = {name: state[name] for name in state["_given"] if name in state and name not in changes}
         for slot in _slots(cls):
-            # A field given in an older spelling is as given as any other.
-            if (
-                slot.completion
-                and slot.name not in changes
-                and state["_given"] & set(slot.completion.absorbs)
-            ):
+            # A field given in an older spelling is as given as any other, until that spelling changes.
+            spellings = {slot.name, *slot.completion.absorbs} if slot.completion else set()
+            if state["_given"] & spellings and not spellings & changes.keys():
                 kept[slot.name] = state[slot.name]
             if slot.completion and not changes.keys().isdisjoint(slot.completion.restarts):
                 kept.pop(slot.name, None)
