@@ -7,7 +7,7 @@ from typing import Any, Literal, Required, Unpack, cast, overload
 
 from hf_pipelines.entities import GroupStrategy
 from hf_pipelines.load import LoadOptions, ModelArg, load_parts
-from hf_pipelines.registry import AnyPipeline, task_name, tasks
+from hf_pipelines.registry import AnyPipeline, head_choice, task_name, tasks
 from hf_pipelines.tasks.embedding import EmbeddingOptions, EmbeddingPipeline, PoolingArg
 from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskOptions, FillMaskPipeline
@@ -136,7 +136,7 @@ def pipeline(task: str, model: ModelArg, **options: Any) -> AnyPipeline:
     name = task_name(task)
     entry = tasks()[name]
     loading, rest = _split(options)
-    parts = load_parts(name, entry.heads, model, loading)
+    parts = load_parts(model, head_choice(name), loading)
     return entry.make(parts, rest)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypedDict, final
 
 import torch
 
+from hf_config import PreTrainedConfig
 from hf_hub_io import Repo
-from hf_modeling import PreTrainedModel
-from hf_tokenize import PreTrainedTokenizer
+from hf_modeling import AutoClass, LoadArguments, PreTrainedModel
+from hf_modeling.families import family
+from hf_modeling.families.family import Task as Head
+from hf_modeling.packed import prepare_for_inference
+from hf_pipelines.errors import OptionValueError
+from hf_pipelines.pooling import transformer_folder
+from hf_tokenize import AutoTokenizer, PreTrainedTokenizer
 
 ModelArg: TypeAlias = str | Path | PreTrainedModel
 TokenizerArg: TypeAlias = str | Path | PreTrainedTokenizer
@@ -20,13 +27,13 @@ class LoadOptions(TypedDict, total=False):
     """How `pipeline` finds and loads its parts.
 
     tokenizer: another tokenizer than the checkpoint's; needed when `model` is a model object.
-    device: where the model computes: "cpu", "cuda:1", an index, ...; by default the first GPU, else the CPU.
-    dtype: of the weights: "auto" as stored, a torch dtype or its name; by default as stored on a GPU, float32
-        on the CPU.
+    device: where the model computes: "cpu", "cuda:1", an index, ...; by default the first accelerator if
+        there is one. A model object stays where it is.
+    dtype: of the weights, a torch dtype or its name; by default as the checkpoint stores them.
     revision, token, cache_dir, local_files_only: which version of a Hub repository, and how to get it.
     """
 
-    tokenizer: TokenizerArg | None
+    tokenizer: TokenizerArg
     device: str | int | torch.device | None
     dtype: torch.dtype | str | None
     revision: str | None
@@ -38,8 +45,93 @@ class LoadOptions(TypedDict, total=False):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a pipeline is made of. `repo` is None for a model that was given as an object."""
+    """What a pipeline is made of; `repo` is None for a model that was given as an object."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizer
-    repo: Repo | None = None
+    repo: Repo | None
+
+    @property
+    def name(self) -> str:
+        """What the user calls the checkpoint."""
+        return type(self.model).__name__ if self.repo is None else self.repo.id
+
+
+HeadChoice: TypeAlias = Callable[[str, Sequence[str], Sequence[Head]], Head]
+"""Chooses a head to load from a checkpoint's name, its architectures and their heads, or raises."""
+
+
+def load_parts(model: ModelArg, choose: HeadChoice, options: LoadOptions) -> Parts:
+    """Model and tokenizer, ready to compute. Raises what loading raises, and what `choose` does."""
+    if isinstance(model, PreTrainedModel):
+        return _from_object(model, choose, options)
+    repo = Repo.open(
+        model,
+        revision=options.get("revision"),
+        token=options.get("token"),
+        cache_dir=options.get("cache_dir"),
+        local_files_only=options.get("local_files_only", False),
+    )
+    folder = transformer_folder(repo)
+    config = PreTrainedConfig.from_dict(repo.read_json(f"{folder}/config.json" if folder else "config.json"))
+    head = choose(repo.id, config.architectures or (), heads_of(config))
+    arguments: LoadArguments = {
+        "revision": repo.commit,
+        "token": options.get("token"),
+        "cache_dir": options.get("cache_dir"),
+        "local_files_only": options.get("local_files_only", False),
+        "subfolder": folder,
+        "dtype": options.get("dtype"),
+        "device": _device(options.get("device")),
+    }
+    if head == "base":
+        # A checkpoint trained with another head may lack the pooler, which no task here reads.
+        arguments["allow_missing"] = ("pooler.*",)
+    loaded: PreTrainedModel = AutoClass[PreTrainedModel](head).from_pretrained(model, **arguments)
+    tokenizer = options.get("tokenizer")
+    if not isinstance(tokenizer, PreTrainedTokenizer):
+        tokenizer = AutoTokenizer.from_pretrained(
+            model if tokenizer is None else tokenizer,
+            revision=repo.commit if tokenizer is None else None,
+            token=options.get("token"),
+            cache_dir=options.get("cache_dir"),
+            local_files_only=options.get("local_files_only", False),
+            subfolder=folder if tokenizer is None else "",
+        )
+    return _ready(Parts(model=loaded, tokenizer=tokenizer, repo=repo))
+
+
+def heads_of(config: PreTrainedConfig) -> tuple[Head, ...]:
+    """The heads that a checkpoint has, by the class names in its config.json; empty if it names none we know."""
+    known = {name: head for head, name in family(config.model_type).classes.items()}
+    return tuple(known[name] for name in config.architectures or () if name in known)
+
+
+def _from_object(model: PreTrainedModel, choose: HeadChoice, options: LoadOptions) -> Parts:
+    choose(type(model).__name__, (type(model).__name__,), (model.task,))
+    tokenizer = options.get("tokenizer")
+    if tokenizer is None:
+        raise OptionValueError(
+            "a model object does not know its tokenizer",
+            fix="pass tokenizer=..., an object or its folder",
+        )
+    if not isinstance(tokenizer, PreTrainedTokenizer):
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+    if (device := options.get("device")) is not None:
+        model.to(device)
+    return _ready(Parts(model=model.eval(), tokenizer=tokenizer, repo=None))
+
+
+def _ready(parts: Parts) -> Parts:
+    if parts.model.device.type == "cpu":
+        prepare_for_inference(parts.model)
+    return parts
+
+
+def _device(asked: str | int | torch.device | None) -> torch.device:
+    """The device asked for, else the first accelerator, else the CPU. -1 is the CPU, as it always was."""
+    if asked == -1:
+        return torch.device("cpu")
+    if asked is not None:
+        return torch.device(asked)
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

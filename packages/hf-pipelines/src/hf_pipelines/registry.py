@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias, final
 
 from hf_modeling.families.family import Task as Head
-from hf_pipelines.errors import OptionValueError, UnknownTaskError
-from hf_pipelines.load import Parts
-from hf_pipelines.pipeline import Pipeline
+from hf_pipelines.base import Pipeline
+from hf_pipelines.errors import OptionValueError, TaskMismatchError, UnknownTaskError
+from hf_pipelines.load import HeadChoice, Parts
 from hf_pipelines.tasks.embedding import EmbeddingPipeline
 from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskPipeline
@@ -31,12 +31,13 @@ ENTRY_POINTS = "hf_pipelines.tasks"
 @final
 @dataclass(frozen=True, kw_only=True)
 class TaskEntry:
-    """A task: the heads that can do it, the best first, and what makes its pipeline from parts and options.
+    """A task: which heads of checkpoints can do it, and what makes its pipeline from parts and options.
 
-    A task whose heads include "base" works on any checkpoint, whatever head it was trained with.
+    `heads` maps a head that a checkpoint has to the one that is loaded from it. With "base" among them the
+    task works on any checkpoint, whatever it was trained for.
     """
 
-    heads: tuple[Head, ...]
+    heads: Mapping[Head, Head]
     make: Callable[[Parts, Mapping[str, Any]], AnyPipeline]
 
 
@@ -61,15 +62,25 @@ def _tokens(parts: Parts, options: Mapping[str, Any]) -> AnyPipeline:
 
 
 _OWN: Mapping[str, TaskEntry] = {
-    "feature-extraction": TaskEntry(heads=("base",), make=_features),
-    "fill-mask": TaskEntry(heads=("masked-lm", "pretraining"), make=FillMaskPipeline),
-    "question-answering": TaskEntry(heads=("question-answering",), make=QuestionAnsweringPipeline),
-    "sentence-similarity": TaskEntry(heads=("base",), make=_similarity),
-    "text-classification": TaskEntry(heads=("sequence-classification",), make=TextClassificationPipeline),
-    "text-generation": TaskEntry(heads=("causal-lm",), make=TextGenerationPipeline),
-    "text-ranking": TaskEntry(heads=("sequence-classification", "base"), make=TextRankingPipeline),
-    "token-classification": TaskEntry(heads=("token-classification",), make=_tokens),
-    "zero-shot-classification": TaskEntry(heads=("sequence-classification",), make=ZeroShotPipeline),
+    "feature-extraction": TaskEntry(heads={"base": "base"}, make=_features),
+    "fill-mask": TaskEntry(
+        heads={"masked-lm": "masked-lm", "pretraining": "masked-lm"}, make=FillMaskPipeline
+    ),
+    "question-answering": TaskEntry(
+        heads={"question-answering": "question-answering"}, make=QuestionAnsweringPipeline
+    ),
+    "sentence-similarity": TaskEntry(heads={"base": "base"}, make=_similarity),
+    "text-classification": TaskEntry(
+        heads={"sequence-classification": "sequence-classification"}, make=TextClassificationPipeline
+    ),
+    "text-generation": TaskEntry(heads={"causal-lm": "causal-lm"}, make=TextGenerationPipeline),
+    "text-ranking": TaskEntry(
+        heads={"sequence-classification": "sequence-classification", "base": "base"}, make=TextRankingPipeline
+    ),
+    "token-classification": TaskEntry(heads={"token-classification": "token-classification"}, make=_tokens),
+    "zero-shot-classification": TaskEntry(
+        heads={"sequence-classification": "sequence-classification"}, make=ZeroShotPipeline
+    ),
 }
 _ALIASES: Mapping[str, str] = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 
@@ -99,6 +110,28 @@ def task_name(task: str) -> str:
     raise UnknownTaskError(task, difflib.get_close_matches(task, known, n=3), known)
 
 
-def tasks_for(head: Head) -> list[str]:
-    """The tasks that a checkpoint with this head can do."""
-    return sorted(name for name, entry in tasks().items() if head in entry.heads or "base" in entry.heads)
+def head_choice(task: str) -> HeadChoice:
+    """Picks the head to load for a task, or raises TaskMismatchError naming what the checkpoint can do."""
+    heads = tasks()[task].heads
+
+    def choose(checkpoint: str, architectures: Sequence[str], have: Sequence[Head]) -> Head:
+        for head in have:
+            if head in heads:
+                return heads[head]
+        if "base" in heads:
+            return "base"
+        if not architectures:
+            # The checkpoint does not say; strict loading will tell whether the head is there.
+            return next(iter(heads.values()))
+        raise TaskMismatchError(task, checkpoint, architectures, tasks_for(have))
+
+    return choose
+
+
+def tasks_for(heads: Sequence[Head]) -> list[str]:
+    """The tasks that a checkpoint with these heads can do."""
+    return sorted(
+        name
+        for name, entry in tasks().items()
+        if "base" in entry.heads or any(h in entry.heads for h in heads)
+    )

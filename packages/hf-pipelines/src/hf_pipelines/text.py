@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from hf_modeling import PreTrainedModel
+from hf_pipelines.base import CallOptions
 from hf_pipelines.errors import EmptyInputError, InputTooLongError, InputTypeError
 from hf_pipelines.load import Parts
-from hf_pipelines.pipeline import CallOptions
 from hf_tokenize import Encoding, PreTrainedTokenizer
 
 

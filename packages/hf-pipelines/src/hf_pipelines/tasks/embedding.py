@@ -12,9 +12,9 @@ from typing import ClassVar, Literal, TypeAlias, Unpack, final, overload
 import torch
 from torch import Tensor
 
+from hf_pipelines.base import Inputs, Pipeline, Results, is_text
 from hf_pipelines.errors import PoolingError
 from hf_pipelines.load import Parts
-from hf_pipelines.pipeline import Inputs, Pipeline, Results, is_text
 from hf_pipelines.pooling import Pooling, SentenceHead, read_sentence_head
 from hf_pipelines.text import TextModel, TextOptions, TokenRow, length_limit, text_model
 

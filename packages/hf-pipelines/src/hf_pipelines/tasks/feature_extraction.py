@@ -11,7 +11,7 @@ from typing import ClassVar, Generic, Literal, TypeVar, Unpack, final, overload
 
 from torch import Tensor
 
-from hf_pipelines.pipeline import Inputs, Pipeline, Results, is_text
+from hf_pipelines.base import Inputs, Pipeline, Results, is_text
 from hf_pipelines.records import TokenFeatures
 from hf_pipelines.text import TextModel, TextOptions, TokenRow, text_model
 

@@ -12,8 +12,8 @@ from typing import ClassVar, TypeAlias, Unpack, final, overload
 import torch
 from torch import Tensor
 
+from hf_pipelines.base import Inputs, Pipeline, Results, is_text
 from hf_pipelines.errors import MissingTokenError, OptionValueError
-from hf_pipelines.pipeline import Inputs, Pipeline, Results, is_text
 from hf_pipelines.records import MaskFill
 from hf_pipelines.text import TextModel, TextOptions, TokenRow, text_model
 

@@ -12,8 +12,8 @@ from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar, Unpack, fina
 import torch
 from torch import Tensor
 
+from hf_pipelines.base import CallOptions, Inputs, Pipeline, Results
 from hf_pipelines.errors import EmptyInputError, InputTypeError, OptionValueError
-from hf_pipelines.pipeline import CallOptions, Inputs, Pipeline, Results
 from hf_pipelines.records import Answer, QuestionContext
 from hf_pipelines.text import Piece, TextModel, text_model
 

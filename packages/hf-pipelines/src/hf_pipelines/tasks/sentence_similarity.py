@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hf_pipelines.base import Inputs, Pipeline, Results
 from hf_pipelines.errors import EmptyInputError, InputTypeError
 from hf_pipelines.load import Parts
-from hf_pipelines.pipeline import Inputs, Pipeline, Results
 from hf_pipelines.records import SentencePairs
 from hf_pipelines.tasks.embedding import Embedder, EmbeddingOptions, PoolingArg, make_embedder, sentence_head
 from hf_pipelines.text import TokenRow

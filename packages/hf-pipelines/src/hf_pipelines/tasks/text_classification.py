@@ -8,8 +8,8 @@ from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar, Unpack, final
 
 from torch import Tensor
 
+from hf_pipelines.base import Inputs, Pipeline, Results
 from hf_pipelines.errors import InputTypeError, OptionValueError
-from hf_pipelines.pipeline import Inputs, Pipeline, Results
 from hf_pipelines.records import LabelScore, TextPair
 from hf_pipelines.text import TextModel, TextOptions, TokenRow, text_model
 

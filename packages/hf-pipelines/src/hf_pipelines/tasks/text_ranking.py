@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hf_pipelines.base import Inputs, Pipeline, Results
 from hf_pipelines.errors import EmptyInputError, InputTypeError, OptionValueError, PoolingError
 from hf_pipelines.load import Parts
-from hf_pipelines.pipeline import Inputs, Pipeline, Results
 from hf_pipelines.records import RankedDocument, RankQuery
 from hf_pipelines.tasks.embedding import Embedder, EmbeddingOptions, make_embedder, sentence_head
 from hf_pipelines.tasks.text_classification import ScoreFunction, apply_scores, check_top_k

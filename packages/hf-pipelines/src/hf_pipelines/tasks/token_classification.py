@@ -11,10 +11,10 @@ from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar, Unpack, final
 
 from torch import Tensor
 
+from hf_pipelines.base import CallOptions, Inputs, Pipeline, Results, is_text
 from hf_pipelines.entities import GroupStrategy, Tagged, continues_word, group_entities, merge_windows
 from hf_pipelines.errors import InputTooLongError, OptionValueError
 from hf_pipelines.load import Parts
-from hf_pipelines.pipeline import CallOptions, Inputs, Pipeline, Results, is_text
 from hf_pipelines.records import EntityGroup, TokenEntity
 from hf_pipelines.text import Piece, TextModel, text_model
 

@@ -11,8 +11,8 @@ from typing import ClassVar, Unpack, final, overload
 import torch
 from torch import Tensor
 
+from hf_pipelines.base import Inputs, Pipeline, Results, is_text
 from hf_pipelines.errors import OptionValueError
-from hf_pipelines.pipeline import Inputs, Pipeline, Results, is_text
 from hf_pipelines.records import ZeroShotLabels
 from hf_pipelines.text import TextModel, TextOptions, TokenRow, text_model
 

@@ -1,0 +1,41 @@
+"""`hft`: every package of the house from the command line."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.markup import escape
+
+from hf_hub_io.errors import HfError
+from hf_transformers.cli.demo_command import demo
+from hf_transformers.cli.env_command import env
+from hf_transformers.cli.run_command import run
+from hf_transformers.cli.show_command import show
+from hf_transformers.cli.terminal import errors_console
+
+# Commands import torch and models inside their bodies, so that `hft --help` stays instant.
+app = typer.Typer(
+    name="hft",
+    help="Everything you do with a Hugging Face checkpoint. Start with: hft demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(demo)
+app.command()(run)
+app.command()(show)
+app.command()(env)
+
+
+def main() -> None:
+    """Run `hft`. What is wrong with the user's input is one message and exit code 2, never a traceback."""
+    try:
+        app()
+    except HfError as error:
+        errors_console().print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # `hft run ... | head` closes the pipe early, which is no error.
+        sys.stderr.close()
+        sys.exit(0)
