@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
 import torch
@@ -20,6 +21,7 @@ from hf_modeling.weights.table import WeightTable
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
+    from hf_hub_io.push import PushResult
     from hf_hub_io.shards import ShardPlan
     from hf_modeling.families.family import Family, Task
 
@@ -109,6 +111,32 @@ class PreTrainedModel(nn.Module):
                 is_base=self.task == "base",
                 max_shard_size=max_shard_size,
                 weights_name=name,
+            )
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str = "Upload model",
+        token: str | bool | None = None,
+        max_shard_size: str | int = "5GB",
+    ) -> PushResult:
+        """Save the model aside and upload it as one commit. Raises as `hf_hub_io.push.push_to_hub`."""
+        from hf_hub_io.push import push_to_hub
+
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, max_shard_size=max_shard_size)
+            return push_to_hub(
+                folder,
+                repo_id,
+                private=private,
+                revision=revision,
+                create_pr=create_pr,
+                commit_message=commit_message,
+                token=token,
             )
 
     def weight_table(self) -> WeightTable:

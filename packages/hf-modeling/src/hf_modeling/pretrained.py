@@ -35,7 +35,9 @@ def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) ->
     checkpoint = discover(
         repo,
         variant=arguments.get("variant"),
-        weights_name=PICKLE_NAME if arguments.get("use_safetensors") is False else arguments.get("weights_name"),
+        weights_name=PICKLE_NAME
+        if arguments.get("use_safetensors") is False
+        else arguments.get("weights_name"),
         allow_pickle=arguments.get("allow_pickle", False),
     )
     source, where = open_source(checkpoint), f"{repo.id}@{repo.commit}" if repo.commit else repo.id

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Task = Literal[
     "base",
     "causal-lm",
+    "seq2seq-lm",
     "masked-lm",
     "pretraining",
     "next-sentence",
@@ -23,6 +24,7 @@ Task = Literal[
     "question-answering",
     "multiple-choice",
 ]
+Skeleton = Literal["decoder", "encoder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Family:
     `spec` and `weights` take an instance of `config`; they are typed loosely because a registry holds
     families of many config types, and a function that takes only one of them is not a function of all.
     `ignored` are checkpoint tensors to leave out, each with its reason, whatever the config says.
-    `classes` names the public class for each task the family serves.
+    `classes` names the public class for each task the family serves, `skeleton` the shape of all of them.
     """
 
     model_type: str
@@ -41,3 +43,4 @@ class Family:
     weights: Callable[[Any], WeightTable]
     classes: Mapping[Task, str]
     ignored: tuple[Drop, ...] = ()
+    skeleton: Skeleton = "decoder"

@@ -1,0 +1,81 @@
+"""Family classes (`LlamaForCausalLM`): a skeleton that carries a family, made when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from hf_modeling.errors import ModelingError
+from hf_modeling.families import FAMILIES, family, model_types
+
+if TYPE_CHECKING:
+    from hf_modeling.families.family import Family, Task
+    from hf_modeling.model import PreTrainedModel
+
+SKELETONS: Mapping[Task, tuple[str, str]] = {
+    "causal-lm": ("hf_modeling.heads.causal_lm", "CausalLM"),
+}
+"""The module and class that gives each task its shape, whatever the family."""
+
+
+class TaskMissingError(ModelingError, ValueError):
+    """A family that has no model for a task."""
+
+    def __init__(self, model_type: str, task: str, known: Mapping[Task, str]) -> None:
+        self.model_type, self.task = model_type, task
+        super().__init__(
+            f"the family {model_type!r} has no model for {task!r}",
+            fix="use one of its classes: " + ", ".join(f"{name} ({t})" for t, name in known.items()),
+        )
+
+
+_lock = Lock()
+_classes: dict[tuple[str, str], type[PreTrainedModel]] = {}  # grows once per class, under the lock
+
+
+def model_class(facts: Family, task: Task) -> type[PreTrainedModel]:
+    """The one class of a family for a task. Raises TaskMissingError."""
+    name = facts.classes.get(task)
+    if name is None or task not in SKELETONS:
+        raise TaskMissingError(facts.model_type, task, facts.classes)
+    with _lock:
+        made = _classes.get((facts.model_type, task))
+        if made is None:
+            module, skeleton_name = SKELETONS[task]
+            skeleton: type[PreTrainedModel] = getattr(import_module(module), skeleton_name)
+            body = {
+                "family": facts,
+                "task": task,
+                "__module__": "hf_modeling.models",
+                "__doc__": skeleton.__doc__,
+            }
+            made = _classes[facts.model_type, task] = type(name, (skeleton,), body)
+    return made
+
+
+def find_class(name: str) -> type[PreTrainedModel]:
+    """The family class called `name`; only its own family's module is imported. Raises AttributeError."""
+    if not name.startswith("_"):
+        for facts in _candidates(name):
+            for task, class_name in facts.classes.items():
+                if class_name == name:
+                    return model_class(facts, task)
+    raise AttributeError(f"hf_modeling has no class {name!r}{_suggestion(name)}")
+
+
+def _candidates(name: str) -> Iterator[Family]:
+    """Families that may have such a class: those whose names begin like it, then other packages'."""
+    fitting = [model_type for model_type, start in FAMILIES.items() if name.startswith(start)]
+    for model_type in sorted(fitting, key=lambda t: len(FAMILIES[t]), reverse=True):
+        yield family(model_type)
+    for model_type in model_types():
+        if model_type not in FAMILIES:
+            yield family(model_type)
+
+
+def _suggestion(name: str) -> str:
+    near = get_close_matches(name, FAMILIES.values(), n=3, cutoff=0.4)
+    return f"; families with similar names: {', '.join(near)}" if near else ""

@@ -1,0 +1,1 @@
+"""Helpers for tests of code that handles models; importing them needs nothing that hf-modeling does not."""
