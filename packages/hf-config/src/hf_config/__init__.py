@@ -180,9 +180,41 @@ if TYPE_CHECKING:
     from hf_config.families.xlstm import xLSTMConfig as xLSTMConfig
     from hf_config.families.xmod import XmodConfig as XmodConfig
     from hf_config.families.youtu import YoutuConfig as YoutuConfig
+    from hf_config.generation import CompileConfig as CompileConfig
+    from hf_config.generation import GenerationConfig as GenerationConfig
+    from hf_config.quantization import AqlmConfig as AqlmConfig
+    from hf_config.quantization import AutoRoundConfig as AutoRoundConfig
+    from hf_config.quantization import AwqConfig as AwqConfig
+    from hf_config.quantization import BitNetQuantConfig as BitNetQuantConfig
+    from hf_config.quantization import BitsAndBytesConfig as BitsAndBytesConfig
+    from hf_config.quantization import CompressedTensorsConfig as CompressedTensorsConfig
+    from hf_config.quantization import EetqConfig as EetqConfig
+    from hf_config.quantization import FbgemmFp8Config as FbgemmFp8Config
+    from hf_config.quantization import FineGrainedFP8Config as FineGrainedFP8Config
+    from hf_config.quantization import FourOverSixConfig as FourOverSixConfig
+    from hf_config.quantization import FPQuantConfig as FPQuantConfig
+    from hf_config.quantization import GemmaQuantizationConfig as GemmaQuantizationConfig
+    from hf_config.quantization import GgufConfig as GgufConfig
+    from hf_config.quantization import GPTQConfig as GPTQConfig
+    from hf_config.quantization import HiggsConfig as HiggsConfig
+    from hf_config.quantization import HqqConfig as HqqConfig
+    from hf_config.quantization import MetalConfig as MetalConfig
+    from hf_config.quantization import MlxConfig as MlxConfig
+    from hf_config.quantization import ModelOptConfig as ModelOptConfig
+    from hf_config.quantization import Mxfp4Config as Mxfp4Config
+    from hf_config.quantization import NVFP4Config as NVFP4Config
+    from hf_config.quantization import QuantizationConfig as QuantizationConfig
+    from hf_config.quantization import QuantoConfig as QuantoConfig
+    from hf_config.quantization import QuarkConfig as QuarkConfig
+    from hf_config.quantization import SinqConfig as SinqConfig
+    from hf_config.quantization import SpQRConfig as SpQRConfig
+    from hf_config.quantization import TorchAoConfig as TorchAoConfig
+    from hf_config.quantization import VptqConfig as VptqConfig
     from hf_config.registry import config_class as config_class
     from hf_config.registry import model_types as model_types
     from hf_config.rope import RopeParameters as RopeParameters
+    from hf_config.watermark import SynthIDTextWatermarkingConfig as SynthIDTextWatermarkingConfig
+    from hf_config.watermark import WatermarkingConfig as WatermarkingConfig
 
 __all__ = [
     "AXK1Config",
@@ -190,9 +222,12 @@ __all__ = [
     "AfmoeConfig",
     "AlbertConfig",
     "ApertusConfig",
+    "AqlmConfig",
     "ArceeConfig",
     "AriaTextConfig",
     "AutoConfig",
+    "AutoRoundConfig",
+    "AwqConfig",
     "BailingHybridConfig",
     "BambaConfig",
     "BartConfig",
@@ -203,6 +238,8 @@ __all__ = [
     "BigBirdPegasusConfig",
     "BioGptConfig",
     "BitNetConfig",
+    "BitNetQuantConfig",
+    "BitsAndBytesConfig",
     "BlenderbotConfig",
     "BlenderbotSmallConfig",
     "BloomConfig",
@@ -213,6 +250,8 @@ __all__ = [
     "Cohere2MoeConfig",
     "CohereCompassTextConfig",
     "CohereConfig",
+    "CompileConfig",
+    "CompressedTensorsConfig",
     "ConfigOverrides",
     "CwmConfig",
     "Data2VecTextConfig",
@@ -227,6 +266,7 @@ __all__ = [
     "Dots1Config",
     "Dots3NoteConfig",
     "Dots3NoteTextConfig",
+    "EetqConfig",
     "ElectraConfig",
     "EncoderDecoderConfig",
     "Ernie4_5Config",
@@ -234,11 +274,15 @@ __all__ = [
     "ErnieConfig",
     "Exaone4Config",
     "ExaoneMoeConfig",
+    "FPQuantConfig",
     "FalconConfig",
     "FalconH1Config",
     "FalconMambaConfig",
+    "FbgemmFp8Config",
+    "FineGrainedFP8Config",
     "FlexOlmoConfig",
     "FlintConfig",
+    "FourOverSixConfig",
     "FunnelConfig",
     "GPT2Config",
     "GPTBigCodeConfig",
@@ -246,11 +290,15 @@ __all__ = [
     "GPTNeoConfig",
     "GPTNeoXConfig",
     "GPTNeoXJapaneseConfig",
+    "GPTQConfig",
     "Gemma2Config",
     "Gemma3TextConfig",
     "Gemma4TextConfig",
     "Gemma4UnifiedTextConfig",
     "GemmaConfig",
+    "GemmaQuantizationConfig",
+    "GenerationConfig",
+    "GgufConfig",
     "Glm4Config",
     "Glm4MoeConfig",
     "Glm4MoeLiteConfig",
@@ -265,6 +313,8 @@ __all__ = [
     "GraniteSWAConfig",
     "HYV3Config",
     "HeliumConfig",
+    "HiggsConfig",
+    "HqqConfig",
     "HunYuanDenseV1Config",
     "HunYuanMoEV1Config",
     "HyperCLOVAXConfig",
@@ -295,6 +345,7 @@ __all__ = [
     "MarianConfig",
     "MegatronBertConfig",
     "MellumConfig",
+    "MetalConfig",
     "MiMoV2FlashConfig",
     "MiniCPM3Config",
     "MiniMaxConfig",
@@ -304,10 +355,14 @@ __all__ = [
     "MinistralConfig",
     "MistralConfig",
     "MixtralConfig",
+    "MlxConfig",
+    "ModelOptConfig",
     "ModernBertConfig",
     "ModernBertDecoderConfig",
     "MptConfig",
     "MvpConfig",
+    "Mxfp4Config",
+    "NVFP4Config",
     "NanoChatConfig",
     "NemotronConfig",
     "NemotronHConfig",
@@ -327,6 +382,9 @@ __all__ = [
     "PhimoeConfig",
     "PreTrainedConfig",
     "ProphetNetConfig",
+    "QuantizationConfig",
+    "QuantoConfig",
+    "QuarkConfig",
     "Qwen2Config",
     "Qwen2MoeConfig",
     "Qwen3Config",
@@ -345,15 +403,21 @@ __all__ = [
     "RopeParameters",
     "RwkvConfig",
     "SeedOssConfig",
+    "SinqConfig",
     "SmolLM3Config",
     "SolarOpenConfig",
+    "SpQRConfig",
     "StableLmConfig",
     "Starcoder2Config",
+    "SynthIDTextWatermarkingConfig",
     "T5Config",
     "TapasConfig",
+    "TorchAoConfig",
     "TrOCRConfig",
     "UMT5Config",
     "VaultGemmaConfig",
+    "VptqConfig",
+    "WatermarkingConfig",
     "XGLMConfig",
     "XLMRobertaConfig",
     "XLMRobertaXLConfig",
@@ -365,10 +429,42 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AqlmConfig": "quantization",
     "AutoConfig": "auto",
+    "AutoRoundConfig": "quantization",
+    "AwqConfig": "quantization",
+    "BitNetQuantConfig": "quantization",
+    "BitsAndBytesConfig": "quantization",
+    "CompileConfig": "generation",
+    "CompressedTensorsConfig": "quantization",
     "ConfigOverrides": "base",
+    "EetqConfig": "quantization",
+    "FPQuantConfig": "quantization",
+    "FbgemmFp8Config": "quantization",
+    "FineGrainedFP8Config": "quantization",
+    "FourOverSixConfig": "quantization",
+    "GPTQConfig": "quantization",
+    "GemmaQuantizationConfig": "quantization",
+    "GenerationConfig": "generation",
+    "GgufConfig": "quantization",
+    "HiggsConfig": "quantization",
+    "HqqConfig": "quantization",
+    "MetalConfig": "quantization",
+    "MlxConfig": "quantization",
+    "ModelOptConfig": "quantization",
+    "Mxfp4Config": "quantization",
+    "NVFP4Config": "quantization",
     "PreTrainedConfig": "base",
+    "QuantizationConfig": "quantization",
+    "QuantoConfig": "quantization",
+    "QuarkConfig": "quantization",
     "RopeParameters": "rope",
+    "SinqConfig": "quantization",
+    "SpQRConfig": "quantization",
+    "SynthIDTextWatermarkingConfig": "watermark",
+    "TorchAoConfig": "quantization",
+    "VptqConfig": "quantization",
+    "WatermarkingConfig": "watermark",
     "config_class": "registry",
     "model_types": "registry",
 }

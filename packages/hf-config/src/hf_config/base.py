@@ -145,6 +145,14 @@ class PreTrainedConfig(Record):
         """Kept keys of config.json that neither the family nor the list of harmless keys knows."""
         return tuple(sorted(self.extra.keys() - HARMLESS_KEYS - self.UNIMPLEMENTED.keys()))
 
+    def get_text_config(self) -> "PreTrainedConfig":
+        """The configuration of the part that writes text: this one, or the text model or decoder inside."""
+        for name in ("text_config", "decoder"):
+            inner = vars(self).get(name)
+            if isinstance(inner, PreTrainedConfig):
+                return inner
+        return self
+
     def check(self) -> None:
         """Raises ConfigError if fields contradict each other or ask for what is not implemented."""
         owner = type(self).__name__

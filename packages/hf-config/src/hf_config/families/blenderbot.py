@@ -33,6 +33,7 @@ class BlenderbotConfig(PreTrainedConfig):
     pad_token_id: int | None = 0
     bos_token_id: int | None = 1
     eos_token_id: int | tuple[int, ...] | None = 2
+    encoder_no_repeat_ngram_size: int = 3
     forced_eos_token_id: int | tuple[int, ...] | None = 2
     is_decoder: bool = False
     tie_word_embeddings: bool = True

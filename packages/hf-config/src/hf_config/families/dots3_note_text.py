@@ -34,10 +34,8 @@ def _kinds(config: "Dots3NoteTextConfig", given: object, absorbed: Mapping[str, 
             for index in range(config.num_hidden_layers)
         ]
     listed = named_layers(given)
-    if (
-        ("use_dsa" not in absorbed
-        and "per_layer_config" in vars(config)["_given"])
-        or not isinstance(listed, tuple)
+    if ("use_dsa" not in absorbed and "per_layer_config" in vars(config)["_given"]) or not isinstance(
+        listed, tuple
     ):
         return listed
     return [kind if kind == "sliding_attention" else full for kind in listed]
