@@ -23,23 +23,28 @@ def as_ids(ids: Ids) -> list[int]:
     return list(cast("Sequence[int]", plain))
 
 
-def decode_batch(
-    engine: Engine, batch: Sequence[list[int]], *, size: int, skip_special_tokens: bool
-) -> list[str]:
-    """The text of each sequence. `size` is one above the highest id. Raises TokenIdError."""
-    highest = max((max(ids) for ids in batch if ids), default=0)
-    if highest < size:
-        try:
-            return engine.decode(batch, skip_special_tokens=skip_special_tokens)
-        except (OverflowError, TypeError):
-            pass  # a negative id, or something that is not an id: found below
+def decode_batch(engine: Engine, batch: Sequence[list[int]], *, skip_special_tokens: bool) -> list[str]:
+    """The text of each sequence. Raises TokenIdError."""
+    try:
+        if max((max(ids) for ids in batch if ids), default=0) >= engine.sizes()[1]:
+            check_rows(engine, batch)
+        return engine.decode(batch, skip_special_tokens=skip_special_tokens)
+    except (OverflowError, TypeError):  # a negative id, or something that is not an id
+        check_rows(engine, batch)
+        raise TokenIdError(
+            "the ids are not lists of int", fix="pass a list of int, or a list of such lists"
+        ) from None
+
+
+def check_rows(engine: Engine, batch: Sequence[list[int]]) -> None:
+    """Refuses the first id of any row that no token has. Raises TokenIdError."""
     for row, ids in enumerate(batch):
-        check_ids(ids, size, where=f" of row {row}" if len(batch) > 1 else "")
-    raise TokenIdError("the ids are not lists of int", fix="pass a list of int, or a list of such lists")
+        check_ids(engine, ids, where=f" of row {row}" if len(batch) > 1 else "")
 
 
-def check_ids(ids: Sequence[int], size: int, *, where: str = "") -> None:
-    """Refuses the first id that is not in the vocabulary. Raises TokenIdError."""
+def check_ids(engine: Engine, ids: Sequence[int], *, where: str = "") -> None:
+    """Refuses the first id that no token has. Raises TokenIdError."""
+    size = engine.sizes()[1]
     for position, id in enumerate(ids):
         if not isinstance(id, int):
             raise TokenIdError(
@@ -47,7 +52,7 @@ def check_ids(ids: Sequence[int], size: int, *, where: str = "") -> None:
                 fix="pass a list of int, or a list of such lists",
                 position=position,
             )
-        if not 0 <= id < size:
+        if id < 0 or (id >= size and engine.id_to_token(id) is None):
             raise TokenIdError(
                 f"id {id} at position {position}{where} is outside the vocabulary of {size} tokens",
                 fix="remove it (labels often hold -100), or use the tokenizer these ids were made with",

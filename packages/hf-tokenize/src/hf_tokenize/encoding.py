@@ -47,6 +47,19 @@ class RawEncoding(Protocol):
     def special_tokens_mask(self) -> list[int]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class PlainEncoding:
+    """An encoding as plain lists; what engines written in Python give."""
+
+    ids: list[int]
+    type_ids: list[int]
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+    word_ids: list[int | None]
+    sequence_ids: list[int | None]
+    special_tokens_mask: list[int]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoding:
     """The tokens of one row, after truncation and padding.

@@ -67,12 +67,11 @@ class PreTrainedTokenizer:
     threads may use one object. Make one with `AutoTokenizer.from_pretrained`.
     """
 
-    __slots__ = ("_defaults", "_engine", "_ids", "_settings", "_size")
+    __slots__ = ("_defaults", "_engine", "_ids", "_settings")
     _engine: Engine
     _settings: Settings
     _defaults: Defaults
     _ids: Mapping[str, int | None]
-    _size: int
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         special = settings.special
@@ -86,7 +85,6 @@ class PreTrainedTokenizer:
             settings.pad_token_type_id,
         )
         state = {"_engine": engine, "_settings": settings, "_ids": ids, "_defaults": defaults}
-        state["_size"] = engine.sizes()[1]
         for name, value in state.items():
             object.__setattr__(self, name, value)  # the only assignments there ever are
 
@@ -262,7 +260,7 @@ class PreTrainedTokenizer:
         return self._decode([as_ids(row) for row in rows], skip_special_tokens, clean_up_tokenization_spaces)
 
     def _decode(self, batch: list[list[int]], skip: bool, clean: bool | None) -> list[str]:
-        texts = decode_batch(self._engine, batch, size=self._size, skip_special_tokens=skip)
+        texts = decode_batch(self._engine, batch, skip_special_tokens=skip)
         wanted = self._settings.clean_up_tokenization_spaces if clean is None else clean
         # The rules are made for word-based vocabularies; in BPE a space before punctuation is meant.
         return [clean_up_spaces(text) for text in texts] if wanted and self._engine.kind != "BPE" else texts
@@ -298,12 +296,12 @@ class PreTrainedTokenizer:
         """The token an id stands for, or each of several ids. Raises TokenIdError."""
         if isinstance(ids, int):
             return self._token_of(ids)
-        check_ids(ids, self._size)
+        check_ids(self._engine, ids)
         skip = set(self.all_special_ids) if skip_special_tokens else ()
         return [self._token_of(id) for id in ids if id not in skip]
 
     def _token_of(self, id: int) -> str:
-        check_ids((id,), self._size)
+        check_ids(self._engine, (id,))
         token = self._engine.id_to_token(id)
         if token is None:
             raise TokenIdError(f"id {id} is a hole in the vocabulary: no token has it", id=id)
@@ -314,6 +312,11 @@ class PreTrainedTokenizer:
         return self._engine.join(tokens)
 
     # Vocabulary and special tokens
+
+    @property
+    def model_kind(self) -> str:
+        """The subword model: BPE, WordPiece, Unigram, WordLevel, Bytes or CodePoints."""
+        return self._engine.kind
 
     @property
     def vocab_size(self) -> int:

@@ -1,18 +1,16 @@
-"""Puts a tokenizer together: which vocabulary file decides, and what the small files add to it."""
+"""Puts a tokenizer together from the files of a repository."""
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import tokenizers
-
 from hf_hub_io import Repo
-from hf_tokenize.engine import RustEngine
-from hf_tokenize.errors import TokenizerFilesError
-from hf_tokenize.load.files import TOKENIZER_JSON, SideFiles, read_side_files
+from hf_tokenize.families import CLASS_OF_MODEL
+from hf_tokenize.load.agree import check_agreement
+from hf_tokenize.load.files import SideFiles, read_side_files
 from hf_tokenize.load.roles import read_added_tokens, read_roles
 from hf_tokenize.load.settings import adopt_sections, read_settings
-from hf_tokenize.load.tokenizer_json import add_missing, read_tokenizer_json
+from hf_tokenize.load.vocabulary import Order, read_vocabulary
 from hf_tokenize.settings import TokenizerOptions, apply_options
 from hf_tokenize.special import AddedToken
 from hf_tokenize.tokenizer import PreTrainedTokenizer
@@ -25,19 +23,25 @@ def load_tokenizer(
 ) -> PreTrainedTokenizer:
     """The tokenizer in `repo`. Raises as `AutoTokenizer.from_pretrained`."""
     files = read_side_files(repo)
-    rust = _read_vocabulary(files)
     special, tokens = read_roles(files)
-    settings = read_settings(files, special, class_name=files.class_name())
-    settings = adopt_sections(settings, rust.truncation, rust.padding, given=files.config)
-    settings = apply_options(settings, options)
-    wanted = [token for _, token in sorted(read_added_tokens(files).items())]
-    wanted += [tokens.get(content, AddedToken(content=content)) for content in settings.special.all()]
-    add_missing(rust, wanted)
-    return PreTrainedTokenizer(RustEngine(rust), settings)
+    class_name = class_of(files)
+    settings = apply_options(read_settings(files, special, class_name=class_name), options)
+    listed = read_added_tokens(files)
+    added = [token for _, token in sorted(listed.items())]
+    added += [tokens.get(content, AddedToken(content=content)) for content in settings.special.all()]
+    order = Order(files=files, special=settings.special, added=tuple(added), class_name=class_name)
+    vocabulary = read_vocabulary(order)
+    settings = adopt_sections(settings, vocabulary, given=files.config)
+    tokenizer = PreTrainedTokenizer(vocabulary.engine, settings)
+    if contradictions == "raise":
+        check_agreement(files, tokenizer, vocabulary.source, listed)
+    return tokenizer
 
 
-def _read_vocabulary(files: SideFiles) -> tokenizers.Tokenizer:
-    path = files.repo.find(TOKENIZER_JSON)
-    if path is not None:
-        return read_tokenizer_json(path.read_bytes(), source=files.where(TOKENIZER_JSON))
-    raise TokenizerFilesError(f"{files.repo.id} has no tokenizer files", fix="check the name of the folder")
+def class_of(files: SideFiles) -> str | None:
+    """The tokenizer class that the configuration names, or that goes with the model type in `config.json`."""
+    name = files.class_name()
+    if name is not None and name not in ("PreTrainedTokenizer", "TokenizersBackend"):
+        return name
+    model_type = files.model_config.get("model_type")
+    return CLASS_OF_MODEL.get(model_type) if isinstance(model_type, str) else None

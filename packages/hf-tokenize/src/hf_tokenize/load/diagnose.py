@@ -8,50 +8,20 @@ from typing import Final
 from hf_hub_io import JsonValue, parse_json_object
 from hf_tokenize.errors import TokenizerFileError
 
+_NORMALIZERS: Final = """
+BertNormalizer ByteLevel Lowercase NFC NFD NFKC NFKD Nmt Precompiled Prepend Replace Sequence Strip
+StripAccents
+"""
+_PRE_TOKENIZERS: Final = """
+BertPreTokenizer ByteLevel CharDelimiterSplit Digits FixedLength Metaspace Punctuation Sequence Split
+UnicodeScripts Whitespace WhitespaceSplit
+"""
+_DECODERS: Final = "BPEDecoder ByteFallback ByteLevel CTC Fuse Metaspace Replace Sequence Strip WordPiece"
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "normalizer": (
-        "BertNormalizer",
-        "ByteLevel",
-        "Lowercase",
-        "NFC",
-        "NFD",
-        "NFKC",
-        "NFKD",
-        "Nmt",
-        "Precompiled",
-        "Prepend",
-        "Replace",
-        "Sequence",
-        "Strip",
-        "StripAccents",
-    ),
-    "pre_tokenizer": (
-        "BertPreTokenizer",
-        "ByteLevel",
-        "CharDelimiterSplit",
-        "Digits",
-        "FixedLength",
-        "Metaspace",
-        "Punctuation",
-        "Sequence",
-        "Split",
-        "UnicodeScripts",
-        "Whitespace",
-        "WhitespaceSplit",
-    ),
+    "normalizer": tuple(_NORMALIZERS.split()),
+    "pre_tokenizer": tuple(_PRE_TOKENIZERS.split()),
     "post_processor": ("BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing"),
-    "decoder": (
-        "BPEDecoder",
-        "ByteFallback",
-        "ByteLevel",
-        "CTC",
-        "Fuse",
-        "Metaspace",
-        "Replace",
-        "Sequence",
-        "Strip",
-        "WordPiece",
-    ),
+    "decoder": tuple(_DECODERS.split()),
     "model": ("BPE", "Unigram", "WordLevel", "WordPiece"),
 }
 _NESTED: Final = ("normalizers", "pretokenizers", "processors", "decoders")

@@ -22,13 +22,17 @@ TEMPLATE_FOLDER = "additional_chat_templates"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SideFiles:
-    """The parsed small files of one repository; empty mappings for those it does not have."""
+    """The parsed small files of one repository; empty mappings for those it does not have.
+
+    `model_config` is the model's own `config.json`, which knows the size of the embedding.
+    """
 
     repo: Repo
     config: Mapping[str, JsonValue]
     special_map: Mapping[str, JsonValue]
     added_tokens: Mapping[str, JsonValue]
     templates: Mapping[str, str]
+    model_config: Mapping[str, JsonValue]
 
     def where(self, name: str) -> str:
         """What errors call file `name`."""
@@ -49,6 +53,7 @@ def read_side_files(repo: Repo) -> SideFiles:
         special_map=_read(repo, SPECIAL_MAP),
         added_tokens=_read(repo, ADDED_TOKENS),
         templates=_templates(repo, config),
+        model_config=_read(repo, "config.json"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from hf_hub_io import JsonValue
 from hf_tokenize.errors import TokenizerFileError
 from hf_tokenize.load.files import CONFIG, SideFiles
+from hf_tokenize.load.vocabulary import Vocabulary
 from hf_tokenize.options import Side
 from hf_tokenize.settings import Settings
 from hf_tokenize.special import ROLES, SpecialTokens
@@ -123,15 +124,16 @@ def _wrong(files: SideFiles, name: str, value: JsonValue, wanted: str) -> Tokeni
     )
 
 
-def adopt_sections(
-    settings: Settings, truncation: JsonValue, padding: JsonValue, *, given: Mapping[str, JsonValue]
-) -> Settings:
-    """`settings` completed by the truncation and padding sections of a `tokenizer.json`.
+def adopt_sections(settings: Settings, vocabulary: Vocabulary, *, given: Mapping[str, JsonValue]) -> Settings:
+    """`settings` completed by what came with the vocabulary: roles, truncation and padding sections.
 
     They supply defaults that the configuration (`given`) leaves open; no call truncates or pads because of
     them.
     """
-    settings = replace(settings, truncation_section=truncation, padding_section=padding)
+    truncation, padding = vocabulary.truncation, vocabulary.padding
+    settings = replace(
+        settings, special=vocabulary.special, truncation_section=truncation, padding_section=padding
+    )
     if isinstance(padding, dict):
         token, type_id = padding.get("pad_token"), padding.get("pad_type_id")
         if settings.special.pad_token is None and isinstance(token, str):

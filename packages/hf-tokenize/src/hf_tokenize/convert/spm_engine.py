@@ -1,0 +1,190 @@
+"""A SentencePiece model as a Rust engine that gives the same pieces for the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, assert_never
+
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+
+from hf_hub_io import JsonValue
+from hf_tokenize.convert.sentencepiece import ModelKind, Piece, PieceKind, SentencePieceModel
+from hf_tokenize.engine import to_rust
+from hf_tokenize.errors import TokenizerFileError
+from hf_tokenize.families import TokenizerFamily
+from hf_tokenize.special import AddedToken
+
+_SPACE: Final = "▁"
+
+
+def build_spm(
+    model: SentencePieceModel, family: TokenizerFamily, config: Mapping[str, JsonValue], *, source: str
+) -> tokenizers.Tokenizer:
+    """The engine of `model`, numbered as `family` numbers it, with the text options of `config`.
+
+    Raises TokenizerFileError for a model that cannot be expressed.
+    """
+    pieces = lay_out(model, family, config)
+    rust = tokenizers.Tokenizer(_model(model, pieces, source))
+    first_only = config.get("legacy") is False or (
+        model.kind is ModelKind.BPE and any(piece.kind is PieceKind.USER_DEFINED for piece in pieces)
+    )
+    prefix = model.add_dummy_prefix and config.get("add_prefix_space") is not False
+    steps = [*_text_rules(family, config), *_normalizers(model)]
+    splits: list[pre_tokenizers.PreTokenizer] = []
+    if family.text == "deberta" and config.get("split_by_punct") is True:
+        splits.append(pre_tokenizers.Punctuation(behavior="isolated"))
+    if prefix and not first_only and not splits:
+        # SentencePiece puts its prefix before every text, even one that begins with a space.
+        steps += [normalizers.Prepend(_SPACE), normalizers.Replace(" ", _SPACE)]
+    else:
+        scheme = "never" if not prefix else "first" if first_only else "always"
+        splits.append(pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme=scheme, split=False))
+    if steps:
+        rust.normalizer = normalizers.Sequence(steps)
+    if splits:
+        rust.pre_tokenizer = splits[0] if len(splits) == 1 else pre_tokenizers.Sequence(splits)
+    ends = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    rust.decoder = decoders.Sequence([*ends, decoders.Strip(" ", 1, 0)] if prefix else ends)
+    rust.add_tokens([to_rust(token) for token in _added(model, pieces)])
+    return rust
+
+
+def lay_out(
+    model: SentencePieceModel, family: TokenizerFamily, config: Mapping[str, JsonValue]
+) -> list[Piece]:
+    """The pieces in the order of the ids that the family gives them."""
+    own, roles = model.pieces, family.roles
+
+    def control(*tokens: str | None) -> list[Piece]:
+        return [Piece(token, 0.0, PieceKind.CONTROL) for token in tokens if token is not None]
+
+    def unknown(token: str | None) -> list[Piece]:
+        return [Piece(token or "<unk>", 0.0, PieceKind.UNKNOWN)]
+
+    match family.layout:
+        case "fairseq":
+            pieces = [
+                *control(roles.bos_token, roles.pad_token, roles.eos_token),
+                *unknown(roles.unk_token),
+                *own[3:],
+            ]
+        case "camembert":
+            pieces = [
+                Piece("<s>NOTUSED", 0.0, PieceKind.UNUSED),
+                *control(roles.pad_token),
+                Piece("</s>NOTUSED", 0.0, PieceKind.UNUSED),
+                *unknown(roles.unk_token),
+                Piece("<unk>NOTUSED", -100.0, PieceKind.UNUSED),
+                *own[1:],
+            ]
+        case "seamless":
+            pieces = [*control(roles.pad_token), *unknown(roles.unk_token), *control("<s>", "</s>"), *own[3:]]
+        case "pegasus":
+            offset = config.get("offset", 103)
+            unused = [Piece(f"<unk_{i}>", -100.0, PieceKind.UNUSED) for i in range(2, int(str(offset)))]
+            pieces = [*control(roles.pad_token, roles.eos_token, "<mask_1>", "<mask_2>"), *unused, *own[2:]]
+        case "gemma":
+            pieces = list(own)
+            names = [piece.text for piece in own]
+            if "\t" not in names and "<0x09>" in names:  # early files left the tab out
+                pieces[names.index("<0x09>")] = Piece("\t", 0.0, PieceKind.NORMAL)
+        case "pieces":
+            pieces = list(own)
+        case _:
+            assert_never(family.layout)
+    count = config.get("extra_ids", family.extra_ids)
+    extra = [f"<extra_id_{i}>" for i in reversed(range(count if isinstance(count, int) else 0))]
+    present = {piece.text for piece in pieces}
+    return [*pieces, *control(*(token for token in (*extra, *family.appended) if token not in present))]
+
+
+def _model(model: SentencePieceModel, pieces: Sequence[Piece], source: str) -> models.Model:
+    unk = next((i for i, piece in enumerate(pieces) if piece.kind is PieceKind.UNKNOWN), None)
+    match model.kind:
+        case ModelKind.UNIGRAM:
+            return models.Unigram(_scored(pieces), unk, model.byte_fallback)
+        case ModelKind.BPE | ModelKind.CHAR:
+            vocab = {piece.text: i for i, piece in enumerate(pieces)}
+            merges = _merges(pieces, vocab) if model.kind is ModelKind.BPE else []
+            return models.BPE(
+                vocab=vocab,
+                merges=merges,
+                unk_token=None if unk is None else pieces[unk].text,
+                fuse_unk=True,
+                byte_fallback=model.byte_fallback,
+            )
+        case ModelKind.WORD:
+            raise TokenizerFileError(
+                f"{source} is a SentencePiece word model, which knows whole words only",
+                fix="train it again with model_type='unigram' or 'bpe'",
+                file=source,
+            )
+
+
+def _scored(pieces: Sequence[Piece]) -> list[tuple[str, float]]:
+    """Scores as the algorithm uses them: user-defined symbols always win, unused pieces never do."""
+    normal = [piece.score for piece in pieces if piece.kind is PieceKind.NORMAL]
+    best, worst = max(normal, default=0.0), min(normal, default=0.0)
+
+    def score(piece: Piece) -> float:
+        match piece.kind:
+            case PieceKind.USER_DEFINED:
+                return len(piece.text) * best - 0.1
+            case PieceKind.UNUSED:
+                return min(piece.score, worst - 100.0)
+            case _:
+                return piece.score
+
+    return [(piece.text, score(piece)) for piece in pieces]
+
+
+def _merges(pieces: Sequence[Piece], vocab: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Every split of a piece into two pieces, the best pieces first: what BPE over scores amounts to."""
+    mergeable = (PieceKind.NORMAL, PieceKind.USER_DEFINED, PieceKind.UNUSED)
+    ranked = sorted(
+        (piece for piece in pieces if piece.kind in mergeable and len(piece.text) > 1),
+        key=lambda piece: -piece.score,  # sorting is stable: equal scores stay in the order of the ids
+    )
+    merges: list[tuple[str, str]] = []
+    for piece in ranked:
+        text = piece.text
+        splits = [(text[:i], text[i:]) for i in range(1, len(text))]
+        found = [pair for pair in splits if pair[0] in vocab and pair[1] in vocab]
+        merges += sorted(found, key=lambda pair: (vocab[pair[0]], vocab[pair[1]]))
+    return merges
+
+
+def _normalizers(model: SentencePieceModel) -> list[normalizers.Normalizer]:
+    steps: list[normalizers.Normalizer] = []
+    if model.charsmap:
+        steps.append(normalizers.Precompiled(model.charsmap))
+    if model.remove_extra_whitespaces:
+        # Only spaces count, as in SentencePiece; the engine's Strip would take other white space along.
+        steps.append(normalizers.Replace(Regex(r"\A +| +\z"), ""))
+        steps.append(normalizers.Replace(Regex(" {2,}"), " "))
+    return steps
+
+
+def _text_rules(family: TokenizerFamily, config: Mapping[str, JsonValue]) -> list[normalizers.Normalizer]:
+    steps: list[normalizers.Normalizer] = []
+    if family.text == "albert":
+        steps += [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+        if config.get("keep_accents") is not True:
+            steps += [normalizers.NFKD(), normalizers.StripAccents()]
+    lower = config.get("do_lower_case", family.lower_case)
+    if family.text != "none" and lower is True:
+        steps.append(normalizers.Lowercase())
+    return steps
+
+
+def _added(model: SentencePieceModel, pieces: Sequence[Piece]) -> list[AddedToken]:
+    kinds = {PieceKind.CONTROL}
+    if model.kind is not ModelKind.UNIGRAM:  # there, scores already make user-defined symbols win
+        kinds.add(PieceKind.USER_DEFINED)
+    return [
+        AddedToken(content=piece.text, special=piece.kind is PieceKind.CONTROL)
+        for piece in pieces
+        if piece.kind in kinds and piece.text
+    ]
