@@ -223,7 +223,7 @@ def test_adapters(tmp_path: Path) -> None:
     assert not has_adapter(Repo.open(tmp_path))
     with pytest.raises(FileMissingError, match=r"adapter_config\.json"):
         discover_adapter(Repo.open(tmp_path))
-    config = {"peft_type": "LORA", "base_model_name_or_path": "org/base", "r": 8}
+    config: JsonLike = {"peft_type": "LORA", "base_model_name_or_path": "org/base", "r": 8}
     atomic_write_json(tmp_path / "adapter_config.json", config)
     with pytest.raises(WeightsNotFoundError, match=r"adapter_model\.safetensors"):
         discover_adapter(Repo.open(tmp_path))

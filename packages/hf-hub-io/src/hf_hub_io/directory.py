@@ -74,17 +74,30 @@ def _commit(stage: Path, target: Path, replaces: tuple[str, ...]) -> None:
     written = set(_files(stage))
     for name in written:
         _sync_file(stage / name)
-    if target.is_dir():
+    if target.is_dir() or not _take_free_name(stage, target):
         _keep(target, stage, written, replaces)
-    for folder, _, _ in os.walk(stage):
-        sync_directory(Path(folder))
-    if target.is_dir():
+        _sync_folders(stage)
         _exchange(stage, target)
         # What others added to the old folder between the copy and the exchange must not be lost.
         _keep(stage, target, written, replaces)
-    else:
-        os.rename(stage, target)
     sync_directory(target.parent)
+
+
+def _take_free_name(stage: Path, target: Path) -> bool:
+    """Renames the stage to the target; False when another process was faster."""
+    _sync_folders(stage)
+    try:
+        os.rename(stage, target)
+    except OSError:
+        if target.is_dir():
+            return False
+        raise
+    return True
+
+
+def _sync_folders(root: Path) -> None:
+    for folder, _, _ in os.walk(root):
+        sync_directory(Path(folder))
 
 
 def _files(root: Path) -> list[str]:
