@@ -13,7 +13,13 @@ from hf_hub_io.checkpoint import (
     read_weight_map,
     weight_format,
 )
-from hf_hub_io.errors import PickleRefusedError, ShardIndexError, ShardMissingError, WeightsNotFoundError
+from hf_hub_io.errors import (
+    OfflineMissError,
+    PickleRefusedError,
+    ShardIndexError,
+    ShardMissingError,
+    WeightsNotFoundError,
+)
 from hf_hub_io.paths import safe_name
 from hf_hub_io.repo import Repo
 
@@ -52,6 +58,7 @@ def discover(
                 return assemble(_gguf_parts(repo, name), index=None, weight_map=None)
             file = WeightFile(name=name, path=path, format=weight_format(name))
             return assemble((file,), index=None, weight_map=None)
+    _raise_if_offline(repo, next(_spellings(bases[0], variant)))
     raise _nothing_found(repo, [name for base in bases for name in _spellings(base, variant)], variant)
 
 
@@ -78,6 +85,7 @@ def _sharded(repo: Repo, index_name: str) -> Checkpoint:
     paths = repo.fetch(tuple(shards.values()))
     for shard, name in shards.items():
         if paths[name] is None:
+            _raise_if_offline(repo, name)
             count = sum(value == shard for value in weight_map.values())
             raise ShardMissingError(
                 f"{index} places {count} tensors in {shard}, and {repo.id} has no such file",
@@ -114,12 +122,20 @@ def _gguf_parts(repo: Repo, name: str) -> tuple[WeightFile, ...]:
     )
     if len(files) < count:
         missing = next(part for part in names if paths[part] is None)
+        _raise_if_offline(repo, missing)
         raise ShardMissingError(
             f"{name} is one of {count} parts, and {repo.id} has no {missing}",
             fix=f"put {missing} next to {name}",
             file=files[0].path,
         )
     return files
+
+
+def _raise_if_offline(repo: Repo, name: str) -> None:
+    """Offline, a file that is not cached may well exist: that is another mistake, with another fix."""
+    why = repo.why_missing(name)
+    if isinstance(why, OfflineMissError):
+        raise why
 
 
 def _pickle_refused(repo: Repo, name: str) -> PickleRefusedError:

@@ -106,12 +106,16 @@ class Repo:
         """The path of file `name` on this machine. Raises FileMissingError, and as `open`."""
         path = self.find(name)
         if path is None:
-            raise self.source.missing(self._full(name))
+            raise self.why_missing(name)
         return path
 
     def has(self, name: str) -> bool:
         """Whether the repository has file `name`; the file itself is not fetched. Raises UnsafePathError."""
         return self.source.has(self._full(name))
+
+    def why_missing(self, name: str) -> RepoError:
+        """The error that says why `find` gave None: there is no such file, or offline it is not cached."""
+        return self.source.missing(self._full(name))
 
     def fetch(self, names: tuple[str, ...]) -> dict[str, Path | None]:
         """The paths of several files, None for those that do not exist; fetched several at a time."""
