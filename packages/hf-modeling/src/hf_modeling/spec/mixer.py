@@ -7,5 +7,29 @@ in `hf_modeling.build.mixer`, and its name in this union.
 from __future__ import annotations
 
 from hf_modeling.spec.attention import Attention
+from hf_modeling.spec.latent import LatentAttention
+from hf_modeling.spec.linear import GatedDelta, KimiDelta, Lightning, Mamba1, Mamba2, RgLru, ShortConv
+from hf_modeling.spec.special import (
+    AttentionBesideMamba,
+    DifferentialAttention,
+    MixtureOfAttention,
+    Mlstm,
+    Rwkv,
+)
 
-Mixer = Attention
+Mixer = (
+    Attention
+    | LatentAttention
+    | GatedDelta
+    | KimiDelta
+    | Lightning
+    | ShortConv
+    | Mamba1
+    | Mamba2
+    | RgLru
+    | DifferentialAttention
+    | MixtureOfAttention
+    | Rwkv
+    | Mlstm
+    | AttentionBesideMamba
+)

@@ -1,0 +1,194 @@
+"""Multi-head latent attention: what is remembered is one small vector per token, not keys and values.
+
+Over many tokens keys and values are unfolded. One new token instead takes its queries into the latent space
+and reads its values from there (the absorbed form of arXiv 2405.04434, section 2.1.2), so that a step touches
+the latents only. Both forms are the same product in another order.
+
+B batch, T new tokens, S visible tokens, D width, N heads, P features without position, R rotated features,
+V features of values, C numbers of the latent, I heads of the index.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor, nn
+
+from hf_modeling.cache import Append, State
+from hf_modeling.layers.attention import Scoring
+from hf_modeling.layers.base import Layer, Linear, Mixer
+from hf_modeling.layers.norm import LayerNormLayer
+from hf_modeling.layers.rope import Rotary
+from hf_modeling.masks import Mask
+
+if TYPE_CHECKING:
+    from hf_modeling.spec.latent import LatentAttention, OwnIndex
+    from hf_modeling.step import Step
+
+INDEX_NORM_EPS = 1e-6  # fixed by the method; no config carries it
+
+
+@final
+class LatentAttentionLayer(Mixer):
+    """Latent attention; with `indexer`, or where `follows` an earlier one, over the keys an index chose."""
+
+    def __init__(
+        self,
+        spec: LatentAttention,
+        norms: tuple[Layer | None, Layer],
+        rotary: Rotary | None,
+        scoring: Scoring,
+        indexer: Indexer | None,
+        width: int,
+        layer: int,
+        *,
+        follows: bool,
+    ) -> None:
+        super().__init__()
+        queries = spec.heads * (spec.nope_dim + spec.rope_dim)
+        query_norm, latent_norm = norms
+        if spec.query_rank is None:
+            self.q_proj: Linear | None = Linear(width, queries)
+        else:
+            self.q_proj = None
+            self.q_a_proj = Linear(width, spec.query_rank, bias=spec.bias)
+            self.q_a_layernorm = query_norm
+            self.q_b_proj = Linear(spec.query_rank, queries)
+        self.kv_a_proj_with_mqa = Linear(width, spec.kv_rank + spec.rope_dim, bias=spec.bias)
+        self.kv_a_layernorm = latent_norm
+        self.kv_b_proj = Linear(spec.kv_rank, spec.heads * (spec.nope_dim + spec.value_dim))
+        self.o_proj = Linear(spec.heads * spec.value_dim, width, bias=spec.bias)
+        self.indexer = indexer
+        self.rotary, self.scoring, self.follows = rotary, scoring, follows
+        self.heads, self.layer = spec.heads, layer
+        self.query_parts = [spec.nope_dim, spec.rope_dim]
+        self.latent_parts = [spec.kv_rank, spec.rope_dim]
+        self.unfolded_parts = [spec.nope_dim, spec.value_dim]
+        self.states: dict[str, State] = {
+            "latent": Append(heads=1, features=spec.kv_rank),
+            "key_rope": Append(heads=1, features=spec.rope_dim),
+        }
+        if indexer is not None:
+            self.states["index_key"] = Append(heads=1, features=indexer.head_dim)
+
+    def forward(self, x_BTD: Tensor, step: Step) -> Tensor:
+        low_BTC, q_BTNx = self._queries(x_BTD)
+        q_BTNP, q_BTNR = q_BTNx.split(self.query_parts, dim=-1)
+        latent_BTC, k_BTR = self.kv_a_proj_with_mqa(x_BTD).split(self.latent_parts, dim=-1)
+        latent_B1SC, k_BT1R = self.kv_a_layernorm(latent_BTC).unsqueeze(1), k_BTR.unsqueeze(2)
+        if self.rotary is not None:
+            q_BTNR, k_BT1R = self.rotary.rotate(q_BTNR, step), self.rotary.rotate(k_BT1R, step)
+        k_B1SR = k_BT1R.transpose(1, 2)
+        if step.cache is not None:
+            latent_B1SC = step.cache.extend(self.layer, "latent", latent_B1SC)
+            k_B1SR = step.cache.extend(self.layer, "key_rope", k_B1SR)
+        mask = self._mask(x_BTD, low_BTC, step)
+        dropout = self.scoring.dropout if self.training else 0.0
+        absorb = step.new == 1 and step.past > 0 and step.attentions is None
+        run = self._absorbed if absorb else self._unfolded
+        y_BNTV = run(q_BTNP.transpose(1, 2), q_BTNR.transpose(1, 2), latent_B1SC, k_B1SR, mask, step, dropout)
+        return self.o_proj(y_BNTV.transpose(1, 2).flatten(2))
+
+    def _queries(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """What an index reads (the queries' latent, or the input), and the queries (B, T, N, P + R)."""
+        B, T, _ = x_BTD.shape
+        if self.q_proj is not None:
+            return x_BTD, self.q_proj(x_BTD).view(B, T, self.heads, -1)
+        low_BTC = self.q_a_proj(x_BTD)
+        if self.q_a_layernorm is not None:
+            low_BTC = self.q_a_layernorm(low_BTC)
+        return low_BTC, self.q_b_proj(low_BTC).view(B, T, self.heads, -1)
+
+    def _mask(self, x_BTD: Tensor, low_BTC: Tensor, step: Step) -> Mask:
+        mask = step.mask(self.scoring.rule)
+        if self.indexer is not None:
+            step.chosen = self.indexer(x_BTD, low_BTC, mask, step)
+        chosen = step.chosen
+        if chosen is None or not (self.follows or self.indexer is not None):
+            return mask
+        allowed = mask.dense(chosen.shape[-2], chosen.shape[-1], chosen.device)
+        if allowed is None or allowed.dtype is torch.bool:
+            return Mask(chosen if allowed is None else allowed & chosen)
+        return Mask(allowed.masked_fill(~chosen, float("-inf")))
+
+    def _unfolded(
+        self,
+        q_BNTP: Tensor,
+        q_BNTR: Tensor,
+        latent_B1SC: Tensor,
+        k_B1SR: Tensor,
+        mask: Mask,
+        step: Step,
+        dropout: float,
+    ) -> Tensor:
+        B, _, S, _ = latent_B1SC.shape
+        unfolded = self.kv_b_proj(latent_B1SC.squeeze(1)).view(B, S, self.heads, -1).transpose(1, 2)
+        k_BNSP, v_BNSV = unfolded.split(self.unfolded_parts, dim=-1)
+        q = torch.cat((q_BNTP, q_BNTR), dim=-1)
+        k = torch.cat((k_BNSP, k_B1SR.expand(-1, self.heads, -1, -1)), dim=-1)
+        if step.attentions is None:
+            return self.scoring.attend(q, k, v_BNSV, mask, None, None, dropout)
+        weights_BNTS = self.scoring.eager.weights(q, k, mask, None, None)
+        step.attentions.append(weights_BNTS)
+        return self.scoring.eager.mix(weights_BNTS, v_BNSV, dropout)
+
+    def _absorbed(
+        self,
+        q_BNTP: Tensor,
+        q_BNTR: Tensor,
+        latent_B1SC: Tensor,
+        k_B1SR: Tensor,
+        mask: Mask,
+        step: Step,
+        dropout: float,
+    ) -> Tensor:
+        unfold = self.kv_b_proj.weight.view(self.heads, -1, latent_B1SC.shape[-1])
+        to_key_NPC, to_value_NVC = unfold.split(self.unfolded_parts, dim=1)
+        q = torch.cat((q_BNTP @ to_key_NPC, q_BNTR), dim=-1)
+        k = torch.cat((latent_B1SC, k_B1SR), dim=-1)
+        mixed_BNTC = self.scoring.attend(q, k, latent_B1SC, mask, None, None, dropout)
+        value_BNTV: Tensor = mixed_BNTC @ to_value_NVC.transpose(1, 2)
+        return value_BNTV
+
+
+@final
+class Indexer(nn.Module):
+    """Scores every earlier token by a small attention and chooses the best for each query."""
+
+    def __init__(self, spec: OwnIndex, rotary: Rotary, width: int, query_width: int, layer: int) -> None:
+        super().__init__()
+        self.wq_b = Linear(query_width, spec.heads * spec.head_dim)
+        self.wk = Linear(width, spec.head_dim)
+        self.k_norm = LayerNormLayer(spec.head_dim, INDEX_NORM_EPS)
+        self.weights_proj = Linear(width, spec.heads)
+        self.rotary, self.layer = rotary, layer
+        self.heads, self.head_dim, self.top_k = spec.heads, spec.head_dim, spec.top_k
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x_BTD: Tensor, low_BTC: Tensor, mask: Mask, step: Step) -> Tensor | None: ...
+
+    @torch.no_grad()
+    def forward(self, x_BTD: Tensor, low_BTC: Tensor, mask: Mask, step: Step) -> Tensor | None:
+        """Who each query may look at, (B, 1, T, S) bool; None while every key is among the best."""
+        B, T, _ = x_BTD.shape
+        q_BTIH = self.rotary.rotate(self.wq_b(low_BTC).view(B, T, self.heads, self.head_dim), step)
+        k_BT1H = self.rotary.rotate(self.k_norm(self.wk(x_BTD)).unsqueeze(2), step)
+        k_B1SH = k_BT1H.transpose(1, 2)
+        if step.cache is not None:
+            k_B1SH = step.cache.extend(self.layer, "index_key", k_B1SH)
+        S = k_B1SH.shape[2]
+        if self.top_k >= S:
+            return None
+        scores_BITS = (q_BTIH.transpose(1, 2).float() @ k_B1SH.float().transpose(-1, -2)).relu()
+        weights_BTI = self.weights_proj(x_BTD.to(self.weights_proj.weight.dtype)).float()
+        scaled_BTI = weights_BTI * (self.heads * self.head_dim) ** -0.5
+        total_BTS = torch.einsum("bits,bti->bts", scores_BITS, scaled_BTI)
+        allowed = mask.dense(T, S, x_BTD.device)
+        if allowed is not None:
+            hidden = ~allowed if allowed.dtype is torch.bool else allowed < 0
+            total_BTS = total_BTS.masked_fill(hidden[:, 0], float("-inf"))
+        best_BTK = total_BTS.topk(self.top_k, dim=-1).indices
+        chosen_BTS = torch.zeros_like(total_BTS, dtype=torch.bool).scatter_(-1, best_BTK, True)
+        return chosen_BTS.unsqueeze(1)
