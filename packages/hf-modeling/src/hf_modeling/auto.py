@@ -18,7 +18,13 @@ from hf_modeling.model import PreTrainedModel
 from hf_modeling.pretrained import open_repo, read_config
 
 if TYPE_CHECKING:
+    from hf_modeling.decoder import Decoder
+    from hf_modeling.encoder import Encoder
     from hf_modeling.families.family import Task
+    from hf_modeling.heads.causal_lm import CausalLM
+    from hf_modeling.heads.classification import MultipleChoice, QuestionAnswering, TokenClassifier
+    from hf_modeling.heads.masked_lm import MaskedLM, NextSentence, PreTraining
+    from hf_modeling.heads.sequence_classification import SequenceClassifier
 
 M = TypeVar("M", bound=PreTrainedModel)
 
@@ -69,13 +75,15 @@ def _config(path: str | Path, repo: Repo, arguments: LoadArguments) -> PreTraine
         raise
 
 
-AutoModel: Final = AutoClass[PreTrainedModel]("base")
-AutoModelForCausalLM: Final = AutoClass[PreTrainedModel]("causal-lm")
-AutoModelForMaskedLM: Final = AutoClass[PreTrainedModel]("masked-lm")
-AutoModelForPreTraining: Final = AutoClass[PreTrainedModel]("pretraining")
-AutoModelForNextSentencePrediction: Final = AutoClass[PreTrainedModel]("next-sentence")
-AutoModelForSequenceClassification: Final = AutoClass[PreTrainedModel]("sequence-classification")
-AutoModelForTokenClassification: Final = AutoClass[PreTrainedModel]("token-classification")
-AutoModelForQuestionAnswering: Final = AutoClass[PreTrainedModel]("question-answering")
-AutoModelForMultipleChoice: Final = AutoClass[PreTrainedModel]("multiple-choice")
-AutoModelForSeq2SeqLM: Final = AutoClass[PreTrainedModel]("seq2seq-lm")
+AutoModel: Final[AutoClass[Decoder | Encoder]] = AutoClass("base")
+AutoModelForCausalLM: Final[AutoClass[CausalLM]] = AutoClass("causal-lm")
+AutoModelForSeq2SeqLM: Final[AutoClass[PreTrainedModel]] = AutoClass("seq2seq-lm")
+AutoModelForMaskedLM: Final[AutoClass[MaskedLM]] = AutoClass("masked-lm")
+AutoModelForPreTraining: Final[AutoClass[PreTraining]] = AutoClass("pretraining")
+AutoModelForNextSentencePrediction: Final[AutoClass[NextSentence]] = AutoClass("next-sentence")
+AutoModelForSequenceClassification: Final[AutoClass[SequenceClassifier]] = AutoClass(
+    "sequence-classification"
+)
+AutoModelForTokenClassification: Final[AutoClass[TokenClassifier]] = AutoClass("token-classification")
+AutoModelForQuestionAnswering: Final[AutoClass[QuestionAnswering]] = AutoClass("question-answering")
+AutoModelForMultipleChoice: Final[AutoClass[MultipleChoice]] = AutoClass("multiple-choice")

@@ -12,13 +12,26 @@ from hf_modeling.errors import ModelingError
 from hf_modeling.families import FAMILIES, family, model_types
 
 if TYPE_CHECKING:
-    from hf_modeling.families.family import Family, Task
+    from hf_modeling.families.family import Family, Skeleton, Task
     from hf_modeling.model import PreTrainedModel
 
-SKELETONS: Mapping[Task, tuple[str, str]] = {
-    "causal-lm": ("hf_modeling.heads.causal_lm", "CausalLM"),
+BASES: Mapping[Skeleton, tuple[str, str]] = {
+    "decoder": ("hf_modeling.decoder", "Decoder"),
+    "encoder": ("hf_modeling.encoder", "Encoder"),
 }
-"""The module and class that gives each task its shape, whatever the family."""
+"""The module and class of each shape's base model."""
+
+HEADS: Mapping[Task, tuple[str, str]] = {
+    "causal-lm": ("hf_modeling.heads.causal_lm", "CausalLM"),
+    "masked-lm": ("hf_modeling.heads.masked_lm", "MaskedLM"),
+    "pretraining": ("hf_modeling.heads.masked_lm", "PreTraining"),
+    "next-sentence": ("hf_modeling.heads.masked_lm", "NextSentence"),
+    "sequence-classification": ("hf_modeling.heads.sequence_classification", "SequenceClassifier"),
+    "token-classification": ("hf_modeling.heads.classification", "TokenClassifier"),
+    "question-answering": ("hf_modeling.heads.classification", "QuestionAnswering"),
+    "multiple-choice": ("hf_modeling.heads.classification", "MultipleChoice"),
+}
+"""The module and class that gives each task its head, whatever the family."""
 
 
 class TaskMissingError(ModelingError, ValueError):
@@ -39,12 +52,12 @@ _classes: dict[tuple[str, str], type[PreTrainedModel]] = {}  # grows once per cl
 def model_class(facts: Family, task: Task) -> type[PreTrainedModel]:
     """The one class of a family for a task. Raises TaskMissingError."""
     name = facts.classes.get(task)
-    if name is None or task not in SKELETONS:
+    if name is None or task not in ("base", *HEADS):
         raise TaskMissingError(facts.model_type, task, facts.classes)
     with _lock:
         made = _classes.get((facts.model_type, task))
         if made is None:
-            module, skeleton_name = SKELETONS[task]
+            module, skeleton_name = BASES[facts.skeleton] if task == "base" else HEADS[task]
             skeleton: type[PreTrainedModel] = getattr(import_module(module), skeleton_name)
             body = {
                 "family": facts,

@@ -14,19 +14,26 @@ if TYPE_CHECKING:
 DEFAULT_STD = 0.02
 
 
-def allocate(module: nn.Module, device: torch.device) -> None:
-    """Replace meta parameters and buffers by uninitialised memory on `device`; ties stay ties."""
+def allocate(module: nn.Module, device: torch.device) -> list[nn.Module]:
+    """Replace meta parameters and buffers by uninitialised memory on `device`; ties stay ties.
+
+    Returns the modules that got some.
+    """
     made: dict[int, nn.Parameter] = {}
+    owners: dict[nn.Module, None] = {}
     for owner in module.modules():
         for name, parameter in owner._parameters.items():
             if parameter is not None and parameter.is_meta:
                 if id(parameter) not in made:
                     memory = torch.empty_like(parameter, device=device)
                     made[id(parameter)] = nn.Parameter(memory, requires_grad=parameter.requires_grad)
+                    owners[owner] = None
                 owner._parameters[name] = made[id(parameter)]
         for name, buffer in owner._buffers.items():
             if buffer is not None and buffer.is_meta:
                 owner._buffers[name] = torch.empty_like(buffer, device=device)
+                owners[owner] = None
+    return list(owners)
 
 
 @runtime_checkable
@@ -55,9 +62,9 @@ def fill_missing(
 
 
 @torch.no_grad()
-def initialize(model: nn.Module, *, std: float = DEFAULT_STD) -> None:
-    """Fill parameters in place: matrices and embeddings normal, biases zero, others as they say."""
-    for module in model.modules():
+def initialize(modules: Iterable[nn.Module], *, std: float = DEFAULT_STD) -> None:
+    """Fill each module's own parameters: matrices and embeddings normal, biases zero, others as they say."""
+    for module in modules:
         _initialize_one(module, std)
 
 

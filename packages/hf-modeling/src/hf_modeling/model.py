@@ -45,6 +45,8 @@ class PreTrainedModel(nn.Module):
     config: PreTrainedConfig
     load_report: LoadReport | None = None
     """What loading did; None for a model that was not loaded."""
+    checkpointing: bool = False
+    """Whether blocks are recomputed in the backward pass; see `gradient_checkpointing_enable`."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
@@ -54,8 +56,8 @@ class PreTrainedModel(nn.Module):
         """Give every parameter memory and random values on the ambient device; nothing under `meta`."""
         device = torch.get_default_device()
         if device.type != "meta":
-            allocate(self, device)
-            initialize(self, std=getattr(self.config, "initializer_range", DEFAULT_STD))
+            made = allocate(self, device)
+            initialize(made, std=getattr(self.config, "initializer_range", DEFAULT_STD))
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **arguments: Unpack[LoadArguments]) -> Self:
@@ -189,6 +191,19 @@ class PreTrainedModel(nn.Module):
         resize(self, rows, mean=mean_resizing, std=getattr(self.config, "initializer_range", DEFAULT_STD))
         self.config = self.config.replace(vocab_size=rows)
         return self.get_input_embeddings()
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Recompute each block's activations in the backward pass instead of keeping them."""
+        self._set_checkpointing(True)
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep activations for the backward pass."""
+        self._set_checkpointing(False)
+
+    def _set_checkpointing(self, on: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, PreTrainedModel):
+                module.checkpointing = on
 
     def get_memory_footprint(self) -> int:
         """Bytes of parameters and buffers."""

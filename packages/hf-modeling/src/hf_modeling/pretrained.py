@@ -95,7 +95,7 @@ def read_config(
         token = arguments.get("token")
         config = kind.from_pretrained(
             path,
-            revision=repo.commit,  # the commit the weights come from, whatever happens to the branch meanwhile
+            revision=repo.commit,  # the commit of the weights, wherever the branch moves
             cache_dir=arguments.get("cache_dir"),
             token=token if isinstance(token, str) else None,
             subfolder=arguments.get("subfolder", ""),

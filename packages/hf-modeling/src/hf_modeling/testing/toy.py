@@ -1,7 +1,7 @@
 """A family of toys, for tests of loading, saving and whatever handles models without running them.
 
-Its checkpoint has what real ones have: a prefix, transposed and fused projections, one tensor per expert, a buffer
-that stays in float32, tensors to leave out, and a head that may be tied.
+Its checkpoint has what real ones have: a prefix, transposed and fused projections, one tensor per expert, a
+buffer that stays in float32, tensors to leave out, and a head that may be tied.
 """
 
 from __future__ import annotations
