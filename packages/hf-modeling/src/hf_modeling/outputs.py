@@ -46,12 +46,17 @@ class ModelOutput:
 
 @dataclass(kw_only=True, slots=True)
 class BaseModelOutputWithPast(ModelOutput):
-    """`last_hidden_state` (B, T, width); `hidden_states` one more than layers, `attentions` (B, N, T, S) each."""
+    """`last_hidden_state` (B, T, width), and what each layer gave.
+
+    `hidden_states` (B, T, width) are the first block's input, each block's output but the last, and the last
+    hidden state; `attentions` (B, N, T, S) and `router_logits` (tokens, experts) one for each layer with them.
+    """
 
     last_hidden_state: Tensor
     past_key_values: Cache | None = None
     hidden_states: Layers | None = None
     attentions: Layers | None = None
+    router_logits: Layers | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -97,17 +102,6 @@ class SequenceClassifierOutput(ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor
-    hidden_states: Layers | None = None
-    attentions: Layers | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class SequenceClassifierOutputWithPast(ModelOutput):
-    """`logits` (B, labels), read at each row's last real token."""
-
-    loss: Tensor | None = None
-    logits: Tensor
-    past_key_values: Cache | None = None
     hidden_states: Layers | None = None
     attentions: Layers | None = None
 

@@ -134,8 +134,9 @@ def backend_of(name: str | None) -> Backend | None:
     Raises:
         BackendUnsupportedError: there is none of that name.
     """
-    if name is None or name == "eager" or name == "sdpa":
-        return name
+    match name:
+        case None | "eager" | "sdpa":
+            return name
     raise BackendUnsupportedError(
         f"there is no attention backend {name!r}",
         fix="use attn_implementation='eager' or 'sdpa', or leave it out to get the fastest that fits",
@@ -186,8 +187,9 @@ def _add_key_value_stages(built: AttentionLayer, spec: Attention, value_dim: int
     if spec.value_multiplier != 1.0:
         values.append(Multiply(spec.value_multiplier))
     if spec.value_norm is not None:
-        built.add_module("v_norm", build_norm(spec.value_norm, value_dim))
-        values.append(NormalizeHeads(built.v_norm))
+        norm = build_norm(spec.value_norm, value_dim)
+        built.add_module("v_norm", norm)
+        values.append(NormalizeHeads(norm))
     built.value_stages = tuple(values)
 
 

@@ -42,10 +42,8 @@ def build_positions(spec: Positions, width: int) -> PositionLayer:
     match spec:
         case LearnedPositions(count=count, offset=offset):
             return LearnedPositionsLayer(count, width, offset)
-        case SinusoidPositions(range="closed", offset=offset):
-            return SinusoidPositionsLayer(width, width // 2 - 1, offset)
-        case SinusoidPositions(range="open", offset=offset):
-            return SinusoidPositionsLayer(width, width / 2, offset)
+        case SinusoidPositions(range=steps, offset=offset):
+            return SinusoidPositionsLayer(width, width // 2 - 1 if steps == "closed" else width / 2, offset)
         case _:
             assert_never(spec)
 

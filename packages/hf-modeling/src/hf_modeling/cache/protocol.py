@@ -37,8 +37,12 @@ class Cache(Protocol):
         ...
 
     @property
-    def fixed_shape(self) -> bool:
-        """Whether visible keys have the same shape at every step, unwritten ones included (order -1)."""
+    def capacity(self) -> int | None:
+        """None: grows. A number: keys have this shape at every step, unwritten ones included (order -1).
+
+        Then nothing in a step depends on `length`: `next_position_B1` is never None, and `valid_BS`, if any,
+        is (B, capacity) with True for tokens to come.
+        """
         ...
 
     def extend(self, layer: int, name: str, new_BNTH: Tensor) -> Tensor:

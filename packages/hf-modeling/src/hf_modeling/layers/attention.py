@@ -166,7 +166,7 @@ class BorrowingAttentionLayer(Mixer):
 
 def gated(mixed_BTNV: Tensor, gate: Tensor, bias_N: Tensor | None, activation: Unary) -> Tensor:
     """Mixed values times an activated gate, one number for each feature or for each head."""
-    gate_BTNx = gate.unflatten(-1, (mixed_BTNV.shape[2], -1))
+    gate_BTNx = gate.view(*mixed_BTNV.shape[:3], -1)
     if bias_N is not None:
         gate_BTNx = gate_BTNx + bias_N[:, None]
     return mixed_BTNV * activation(gate_BTNx)

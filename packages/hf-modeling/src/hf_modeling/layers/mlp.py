@@ -21,7 +21,13 @@ class MlpLayer(StepLayer):
     """down(activation(up(x)))."""
 
     def __init__(
-        self, width: int, inner: int, activation: Unary | Layer, *, bias: bool, inner_norm: Layer | None = None
+        self,
+        width: int,
+        inner: int,
+        activation: Unary | Layer,
+        *,
+        bias: bool,
+        inner_norm: Layer | None = None,
     ) -> None:
         super().__init__()
         self.up_proj = Linear(width, inner, bias=bias)

@@ -10,6 +10,7 @@ PlainActivation = Literal[
     "gelu",
     "gelu_tanh",
     "gelu_sigmoid",
+    "gelu_clipped",
     "relu",
     "relu2",
     "relu6",
@@ -21,8 +22,12 @@ PlainActivation = Literal[
     "softplus",
     "tanh",
     "identity",
+    "hardswish",
+    "laplace",
+    "sqrt_softplus",
 ]
-"""`gelu_sigmoid` is x * sigmoid(1.702 x); `relu2` is relu(x) squared."""
+"""`gelu_sigmoid` is x * sigmoid(1.702 x), `gelu_clipped` is gelu within [-10, 10], `relu2` is relu(x) squared,
+`laplace` is the normal distribution with mean sqrt(1/2) and deviation sqrt(1 / 4 pi) (arXiv 2209.10655)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,13 +26,13 @@ class LearnedPositions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SinusoidPositions:
-    """Fixed sines and cosines of position + `offset`.
+    """All sines, then all cosines, of (position + `offset`) / 10000^(j / steps) for pair j.
 
-    "split" puts all sines before all cosines and spaces wavelengths over half - 1 steps (fairseq); "paired"
-    does the same over half steps of even and odd features (CTRL).
+    "closed" takes steps = pairs - 1, so that the last wavelength is the longest (fairseq); "open" takes
+    steps = pairs (CTRL).
     """
 
-    layout: Literal["split", "paired"]
+    range: Literal["closed", "open"]
     offset: int = 0
 
 

@@ -13,7 +13,10 @@ from hf_modeling.spec.norm import Norm
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecoderSpec:
-    """A stack of blocks that reads left to right. `output_dim` projects the last hidden state (OPT)."""
+    """A stack of blocks that reads left to right.
+
+    `output_dim` projects the last hidden state (OPT). `classifier_dropout` precedes token-level classifiers.
+    """
 
     width: int
     embed: Embed
@@ -21,6 +24,7 @@ class DecoderSpec:
     norm: Norm | None
     head: LmHead = LmHead()
     output_dim: int | None = None
+    classifier_dropout: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +36,7 @@ class Pooler:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncoderSpec:
-    """A stack of blocks that reads in both directions."""
+    """A stack of blocks that reads in both directions. `classifier_dropout` precedes every classifier."""
 
     width: int
     embed: Embed
@@ -40,6 +44,7 @@ class EncoderSpec:
     norm: Norm | None = None
     pooler: Pooler | None = None
     head: LmHead = LmHead()
+    classifier_dropout: float = 0.1
 
 
 ModelSpec = DecoderSpec | EncoderSpec

@@ -31,7 +31,10 @@ class ChosenSigmoid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SparseMixer:
-    """Two experts, each weighted by a softmax over the logits within `jitter` of the maximum (arXiv 2310.00811)."""
+    """Two experts, each weighted by a softmax over the logits near the maximum (arXiv 2409.12136).
+
+    The choice is the deterministic one of inference, in training too.
+    """
 
     jitter: float
 

@@ -1,0 +1,144 @@
+"""The decoder: embeddings, blocks, a norm. Every left-to-right family is this module with another spec.
+
+B batch, T new tokens, D width, L layers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hf_modeling.build import (
+    backend_of,
+    build_block,
+    build_norm,
+    build_per_layer,
+    build_stem,
+    build_tokens,
+    start,
+)
+from hf_modeling.cache import Cache, DynamicCache, Layout
+from hf_modeling.errors import InputError
+from hf_modeling.inputs import embedded, unknown_segments
+from hf_modeling.layers.base import Layer, Linear, states_of
+from hf_modeling.model import PreTrainedModel
+from hf_modeling.outputs import BaseModelOutputWithPast
+from hf_modeling.spec import DecoderSpec, ModelSpec
+from hf_modeling.step import Step, begin
+
+if TYPE_CHECKING:
+    from hf_config import PreTrainedConfig
+
+
+class Decoder(PreTrainedModel):
+    """The base model of a decoder family: from token ids to hidden states.
+
+    `checkpointing` True recomputes each block's activations in the backward pass instead of keeping them.
+    """
+
+    def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
+        super().__init__(config)
+        spec = self.family.spec(config) if spec is None else spec
+        assert isinstance(spec, DecoderSpec), f"{type(self).__name__} cannot be built from an encoder's spec"
+        building = start(spec, backend_of(config.attn_implementation))
+        per_layer = spec.embed.per_layer
+        self.embed_tokens = build_tokens(spec.embed, spec.width)
+        self.stem = build_stem(spec.embed, spec.width)
+        self.embed_per_layer = (
+            None if per_layer is None else build_per_layer(per_layer, spec.width, len(spec.blocks))
+        )
+        self.layers = nn.ModuleList(build_block(b, i, building) for i, b in enumerate(spec.blocks))
+        self.norm: Layer = build_norm(spec.norm, spec.width)
+        self.project_out = None if spec.output_dim is None else Linear(spec.width, spec.output_dim)
+        self.cache_layout: Layout = tuple(states_of(layer) for layer in self.layers)
+        self.use_cache = config.use_cache
+        self.checkpointing = False
+        self.materialize()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        use_cache: bool | None = None,
+        cache_position: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        output_router_logits: bool = False,
+    ) -> BaseModelOutputWithPast:
+        """The last hidden state (B, T, D), and what else was asked for.
+
+        input_ids: (B, T) int64; or inputs_embeds: (B, T, width of the embedding table).
+        attention_mask: (B, T) or (B, old + T), 1 for real tokens; padding may be on either side. Or 4-D, to
+            say for each query which keys it may look at.
+        position_ids: (B, T); left out, they count each row's real tokens.
+        token_type_ids: (B, T), for the few decoders that tell segments apart.
+        past_key_values: what earlier calls remembered; it is updated. With use_cache (default: as the config
+            says, and not while training) a new one is made and returned.
+        cache_position: not needed; accepted because other code passes it.
+
+        Raises:
+            InputError: shapes that contradict each other; TokenIdError: an id outside the vocabulary.
+        """
+        h_BTD = embedded(self.embed_tokens, input_ids, inputs_embeds)
+        cache = past_key_values
+        if cache is None and (self.use_cache and not self.training if use_cache is None else use_cache):
+            cache = self.new_cache()
+        step = begin(
+            batch=h_BTD.shape[0],
+            new=h_BTD.shape[1],
+            device=h_BTD.device,
+            cache=cache,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+        )
+        step.record(output_attentions, output_hidden_states, output_router_logits)
+        if self.stem is not None:
+            h_BTD = self.stem(h_BTD, token_type_ids, step)
+        elif token_type_ids is not None:
+            raise unknown_segments()
+        if self.embed_per_layer is not None:
+            step.per_layer_BTLP = self.embed_per_layer(_ids(input_ids), h_BTD)
+        h_BTD = self.run(h_BTD, step)
+        return BaseModelOutputWithPast(
+            last_hidden_state=h_BTD,
+            past_key_values=cache,
+            hidden_states=None if step.hidden_states is None else tuple(step.hidden_states),
+            attentions=None if step.attentions is None else tuple(step.attentions),
+            router_logits=None if step.router_logits is None else tuple(step.router_logits),
+        )
+
+    def run(self, h_BTD: Tensor, step: Step) -> Tensor:
+        """Through all blocks and the final norm: embeddings to the last hidden state, closing the step."""
+        seen = step.hidden_states
+        recompute = self.checkpointing and self.training
+        for layer in self.layers:
+            if seen is not None:
+                seen.append(h_BTD)
+            h_BTD = checkpoint(layer, h_BTD, step, use_reentrant=False) if recompute else layer(h_BTD, step)
+        step.finish()
+        h_BTD = self.norm(h_BTD)
+        if self.project_out is not None:
+            h_BTD = self.project_out(h_BTD)
+        if seen is not None:
+            seen.append(h_BTD)
+        return h_BTD
+
+    def new_cache(self, *, slack: int = 0) -> DynamicCache:
+        """An empty cache for this model; `slack` as in `DynamicCache`."""
+        return DynamicCache(self.cache_layout, slack=slack)
+
+
+def _ids(input_ids: Tensor | None) -> Tensor:
+    if input_ids is None:
+        raise InputError(
+            "inputs_embeds given to a model whose every layer has its own embedding of each token",
+            fix="pass input_ids",
+        )
+    return input_ids

@@ -1,0 +1,105 @@
+"""The encoder: embeddings, blocks that read in both directions, a pooler where the family has one.
+
+B batch, T tokens, D width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hf_modeling.build import backend_of, build_block, build_norm, build_stem, build_tokens, start
+from hf_modeling.inputs import embedded, unknown_segments
+from hf_modeling.layers.activation import PLAIN, Unary
+from hf_modeling.layers.base import Layer, Linear
+from hf_modeling.model import PreTrainedModel
+from hf_modeling.outputs import BaseModelOutputWithPooling
+from hf_modeling.spec import EncoderSpec, ModelSpec
+from hf_modeling.step import begin
+
+if TYPE_CHECKING:
+    from hf_config import PreTrainedConfig
+
+
+@final
+class PoolerLayer(Layer):
+    """activation(dense(first token)), (B, D) for (B, T, D)."""
+
+    def __init__(self, width: int, activation: Unary) -> None:
+        super().__init__()
+        self.dense = Linear(width, width, bias=True)
+        self.activation = activation
+
+    def forward(self, h_BTD: Tensor) -> Tensor:
+        return self.activation(self.dense(h_BTD[:, 0]))
+
+
+class Encoder(PreTrainedModel):
+    """The base model of an encoder family: from token ids to hidden states.
+
+    `checkpointing` True recomputes each block's activations in the backward pass instead of keeping them.
+    """
+
+    def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
+        super().__init__(config)
+        spec = self.family.spec(config) if spec is None else spec
+        assert isinstance(spec, EncoderSpec), f"{type(self).__name__} cannot be built from a decoder's spec"
+        building = start(spec, backend_of(config.attn_implementation))
+        self.embed_tokens = build_tokens(spec.embed, spec.width)
+        self.stem = build_stem(spec.embed, spec.width)
+        self.layers = nn.ModuleList(build_block(b, i, building) for i, b in enumerate(spec.blocks))
+        self.norm: Layer = build_norm(spec.norm, spec.width)
+        self.pooler = None if spec.pooler is None else PoolerLayer(spec.width, PLAIN[spec.pooler.activation])
+        self.checkpointing = False
+        self.materialize()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> BaseModelOutputWithPooling:
+        """The last hidden state (B, T, D), the pooled first token (B, D), and what else was asked for.
+
+        input_ids: (B, T) int64; or inputs_embeds: (B, T, width of the embedding table).
+        attention_mask: (B, T), 1 for real tokens; padding may be on either side.
+        token_type_ids: (B, T), which segment each token belongs to; left out, all belong to the first.
+        position_ids: (B, T); left out, they count each row's real tokens.
+
+        Raises:
+            InputError: shapes that contradict each other; TokenIdError: an id outside the vocabulary.
+        """
+        h_BTD = embedded(self.embed_tokens, input_ids, inputs_embeds)
+        step = begin(
+            batch=h_BTD.shape[0],
+            new=h_BTD.shape[1],
+            device=h_BTD.device,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+        )
+        step.record(output_attentions, output_hidden_states, False)
+        if self.stem is not None:
+            h_BTD = self.stem(h_BTD, token_type_ids, step)
+        elif token_type_ids is not None:
+            raise unknown_segments()
+        recompute = self.checkpointing and self.training
+        for layer in self.layers:
+            if step.hidden_states is not None:
+                step.hidden_states.append(h_BTD)
+            h_BTD = checkpoint(layer, h_BTD, step, use_reentrant=False) if recompute else layer(h_BTD, step)
+        h_BTD = self.norm(h_BTD)
+        if step.hidden_states is not None:
+            step.hidden_states.append(h_BTD)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=h_BTD,
+            pooler_output=None if self.pooler is None else self.pooler(h_BTD),
+            hidden_states=None if step.hidden_states is None else tuple(step.hidden_states),
+            attentions=None if step.attentions is None else tuple(step.attentions),
+        )

@@ -1,0 +1,66 @@
+"""What several heads are made of: the base model under them, the way to vocabulary logits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor, nn
+
+from hf_modeling.build import build_norm
+from hf_modeling.decoder import Decoder
+from hf_modeling.encoder import Encoder
+from hf_modeling.layers.activation import PLAIN, Unary
+from hf_modeling.layers.base import META, Layer, Linear
+from hf_modeling.spec import DecoderSpec, HeadTransform, LmHead, ModelSpec
+
+if TYPE_CHECKING:
+    from hf_config import PreTrainedConfig
+
+Base = Decoder | Encoder
+
+
+def build_base(config: PreTrainedConfig, spec: ModelSpec) -> Base:
+    """The base model of a spec, on meta: the headed model around it gives it memory. It keeps no cache."""
+    with META:
+        if not isinstance(spec, DecoderSpec):
+            return Encoder(config, spec)
+        decoder = Decoder(config, spec)
+    decoder.use_cache = False
+    return decoder
+
+
+@final
+class HeadTransformLayer(Layer):
+    """norm(activation(dense(h)))."""
+
+    def __init__(self, width: int, features: int, activation: Unary, norm: Layer, *, bias: bool) -> None:
+        super().__init__()
+        self.dense = Linear(width, features, bias=bias)
+        self.activation = activation
+        self.norm = norm
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.norm(self.activation(self.dense(h)))
+
+
+def build_transform(spec: HeadTransform, width: int) -> HeadTransformLayer:
+    """What hidden states pass through before the vocabulary projection."""
+    features = spec.dim or width
+    norm = build_norm(spec.norm, features)
+    return HeadTransformLayer(width, features, PLAIN[spec.activation], norm, bias=spec.bias)
+
+
+def build_lm_head(spec: LmHead, width: int, tokens: nn.Embedding) -> Linear:
+    """The vocabulary projection; tied, its weight is the embedding table itself."""
+    head = Linear(width, tokens.num_embeddings, bias=spec.bias)
+    if spec.tied:
+        head.weight = tokens.weight
+    return head
+
+
+def capped(logits: Tensor, scale: float, softcap: float | None) -> Tensor:
+    """Logits times `scale`, then squeezed into (-softcap, softcap) by tanh."""
+    if scale != 1.0:
+        logits = logits * scale
+    return logits if softcap is None else torch.tanh(logits / softcap) * softcap

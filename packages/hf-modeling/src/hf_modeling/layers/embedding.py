@@ -1,0 +1,145 @@
+"""Token and position embeddings. B batch, T tokens, D width, P positions."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor, nn
+
+from hf_modeling.inputs import unknown_segments
+from hf_modeling.layers.base import META, Layer, Linear
+
+if TYPE_CHECKING:
+    from hf_modeling.step import Step
+
+SINUSOID_BASE = 10_000.0
+
+
+@final
+class ScaledEmbedding(nn.Embedding):
+    """Embeddings times a constant, which is first rounded to a dtype: the weight's if none is given."""
+
+    def __init__(
+        self, count: int, width: int, scale: float, cast: torch.dtype | None, *, padding_id: int | None
+    ) -> None:
+        super().__init__(count, width, padding_idx=padding_id, device=META)
+        self.scale, self.cast = scale, cast
+
+    def reset_parameters(self) -> None:
+        """Nothing: weights are loaded, or set by `init.initialize`."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, ids: Tensor) -> Tensor: ...
+
+    def forward(self, ids: Tensor) -> Tensor:
+        embedded = super().forward(ids)
+        return embedded * rounded(self.scale, self.cast or embedded.dtype)
+
+
+@cache
+def rounded(value: float, dtype: torch.dtype) -> float:
+    """`value` as `dtype` holds it."""
+    return float(torch.tensor(value, dtype=dtype, device="cpu"))
+
+
+class PositionLayer(nn.Module):
+    """Vectors (B or 1, T, D) for a step's positions."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, step: Step, dtype: torch.dtype) -> Tensor: ...
+
+
+@final
+class LearnedPositionsLayer(PositionLayer):
+    """A trained vector for each position, found `offset` rows further down."""
+
+    def __init__(self, count: int, width: int, offset: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, width, device=META))
+        self.offset = offset
+
+    def forward(self, step: Step, dtype: torch.dtype) -> Tensor:
+        if step.offset is not None:
+            first = step.offset + self.offset
+            return self.weight[None, first : first + step.new]
+        return self.weight[step.positions_BT + self.offset]
+
+    def init_weights(self, std: float) -> None:
+        nn.init.normal_(self.weight, std=std)
+
+
+@final
+class SinusoidPositionsLayer(PositionLayer):
+    """All sines, then all cosines, of position / 10000^(j / steps); an odd width ends in a zero."""
+
+    def __init__(self, width: int, steps: float, offset: int) -> None:
+        super().__init__()
+        self.width, self.steps, self.offset = width, steps, offset
+
+    def forward(self, step: Step, dtype: torch.dtype) -> Tensor:
+        positions_BT1 = (step.positions_BT + self.offset)[..., None].float()
+        exponents_J = torch.arange(self.width // 2, device=step.device) / self.steps
+        angles_BTJ = positions_BT1 * SINUSOID_BASE**-exponents_J
+        table_BTD = torch.cat((angles_BTJ.sin(), angles_BTJ.cos()), dim=-1)
+        return nn.functional.pad(table_BTD, (0, self.width % 2)).to(dtype)
+
+
+@final
+class TokenTypesLayer(nn.Module):
+    """A trained vector for each segment."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, width, device=META))
+
+    if TYPE_CHECKING:
+
+        def __call__(self, token_type_ids: Tensor | None) -> Tensor: ...
+
+    def forward(self, token_type_ids: Tensor | None) -> Tensor:
+        """(B, T, D) for ids (B, T); without ids the first segment's vector, which fits any shape."""
+        return self.weight[0] if token_type_ids is None else self.weight[token_type_ids]
+
+    def init_weights(self, std: float) -> None:
+        nn.init.normal_(self.weight, std=std)
+
+
+@final
+class Stem(nn.Module):
+    """What embeddings pass through before the first block: projection, segments, positions, norm, dropout.
+
+    Each part is None where the family has none; a family that has none of them has no stem.
+    """
+
+    def __init__(
+        self,
+        project_in: Linear | None,
+        token_types: TokenTypesLayer | None,
+        positions: PositionLayer | None,
+        norm: Layer | None,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.project_in, self.token_types, self.positions = project_in, token_types, positions
+        self.norm, self.dropout = norm, dropout
+
+    if TYPE_CHECKING:
+
+        def __call__(self, h_BTD: Tensor, token_type_ids: Tensor | None, step: Step) -> Tensor: ...
+
+    def forward(self, h_BTD: Tensor, token_type_ids: Tensor | None, step: Step) -> Tensor:
+        if self.project_in is not None:
+            h_BTD = self.project_in(h_BTD)
+        if self.token_types is not None:
+            h_BTD = h_BTD + self.token_types(token_type_ids)
+        elif token_type_ids is not None:
+            raise unknown_segments()
+        if self.positions is not None:
+            h_BTD = h_BTD + self.positions(step, h_BTD.dtype)
+        if self.norm is not None:
+            h_BTD = self.norm(h_BTD)
+        return nn.functional.dropout(h_BTD, self.dropout, self.training)

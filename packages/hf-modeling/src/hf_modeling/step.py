@@ -1,0 +1,311 @@
+"""`Step`: what every layer of one forward call shares: positions, masks, memory, and what is being recorded.
+
+B batch, T new tokens, S keys. A step is made once per call by `begin`, handed to every layer, and closed by
+`finish`. Rotary tables, masks and biases are worked out at most once per step, however many layers ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, TypeVar, cast, final
+
+import torch
+from torch import Tensor
+
+from hf_modeling.errors import InputError
+from hf_modeling.masks import CAUSAL, OPEN, Mask, Rows, allowed, segment_starts, segments, window_of
+from hf_modeling.spec import Bidirectional, Causal, MaskRule, Window
+
+if TYPE_CHECKING:
+    from hf_modeling.cache import Cache
+    from hf_modeling.layers.rope import Rotary
+
+T = TypeVar("T")
+
+
+@final
+class Step:
+    """One call's shared context. Made by `begin`; layers read it and record into its lists.
+
+    offset: when all rows' positions are offset, offset + 1, ...: that first one; otherwise None.
+    valid_BS: which of the old and new tokens are real; None when all are.
+    new_valid_BT: which of the new tokens are real; None when all are.
+    attentions, hidden_states, router_logits: lists to append to, or None when not asked for.
+    rotations: rotary tables at this step's positions.
+    shared: keys and values that later layers of this call borrow, by layer.
+    chosen: who may look at whom by the latest index, (B, 1, T, S) bool; None where all may.
+    blocks_BT: which new tokens see each other in both directions, by number; -1 for the others.
+    per_layer_BTLP: the tokens' own inputs to each layer, for models that have them.
+    """
+
+    __slots__ = (
+        "_derived",
+        "_memo",
+        "_positions",
+        "attentions",
+        "batch",
+        "blocks_BT",
+        "cache",
+        "capacity",
+        "chosen",
+        "custom",
+        "device",
+        "hidden_states",
+        "new",
+        "new_valid_BT",
+        "offset",
+        "past",
+        "per_layer_BTLP",
+        "rotations",
+        "router_logits",
+        "segments_BT",
+        "shared",
+        "valid_BS",
+    )
+
+    def __init__(self, batch: int, new: int, device: torch.device, cache: Cache | None) -> None:
+        self.batch = batch
+        self.new = new
+        self.device = device
+        self.cache = cache
+        self.past = 0 if cache is None else cache.length
+        self.capacity = None if cache is None else cache.capacity
+        self.offset: int | None = self.past
+        self.valid_BS: Tensor | None = None
+        self.new_valid_BT: Tensor | None = None
+        self.segments_BT: Tensor | None = None
+        self.blocks_BT: Tensor | None = None
+        self.custom: Mask | None = None
+        self.attentions: list[Tensor] | None = None
+        self.hidden_states: list[Tensor] | None = None
+        self.router_logits: list[Tensor] | None = None
+        self.rotations: dict[Rotary, tuple[Tensor, Tensor]] = {}
+        self.shared: dict[int, tuple[Tensor, Tensor]] = {}
+        self.chosen: Tensor | None = None
+        self.per_layer_BTLP: Tensor | None = None
+        self._derived = True
+        self._positions: Tensor | None = None
+        self._memo: dict[Hashable, object] = {}
+
+    @property
+    def positions_BT(self) -> Tensor:
+        """Positions of the new tokens, (B or 1, T) int64; padding has position 0."""
+        if self._positions is None:
+            self._positions = torch.arange(self.past, self.past + self.new, device=self.device)[None]
+        return self._positions
+
+    def position_bound(self) -> int:
+        """A number above every position, found without looking at a device if possible."""
+        if self.capacity is not None:
+            return self.capacity
+        return self.past + self.new if self._derived else self.longest()
+
+    def longest(self) -> int:
+        """The longest new position plus one."""
+        return self.offset + self.new if self.offset is not None else int(self.positions_BT.max()) + 1
+
+    def record(self, attentions: bool, hidden_states: bool, router_logits: bool) -> None:
+        """Keep lists of these for layers to append to."""
+        self.attentions = [] if attentions else None
+        self.hidden_states = [] if hidden_states else None
+        self.router_logits = [] if router_logits else None
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns, made when the first layer of this step asks under `key`."""
+        found = self._memo.get(key)
+        if found is None:
+            found = self._memo[key] = make()
+        return cast("T", found)
+
+    def mask(self, rule: MaskRule) -> Mask:
+        """Who may look at whom in a layer with this rule."""
+        found = self._memo.get(rule)
+        if found is None:
+            found = self._memo[rule] = self._make_mask(rule)
+        return cast("Mask", found)
+
+    def key_positions(self, rule: MaskRule) -> Tensor:
+        """Positions of the keys that a layer with this rule sees, (B or 1, S) int64; for biases by distance."""
+        order_BS = self._key_order(rule)
+        if self.valid_BS is None:
+            return order_BS
+        position_BS = (self.valid_BS.cumsum(1) - 1).clamp(min=0)
+        return position_BS.gather(1, order_BS.clamp(min=0).expand(self.batch, -1))
+
+    def finish(self) -> None:
+        """Close the step: the cache takes its tokens into account."""
+        cache = self.cache
+        if cache is None:
+            return
+        if self.offset is not None:
+            cache.advance(self.new, None, None)
+            return
+        given_BT = self.positions_BT.expand(self.batch, -1)
+        if self.new_valid_BT is not None:
+            given_BT = given_BT.masked_fill(~self.new_valid_BT, -1)
+        last_B1 = given_BT.amax(1, keepdim=True)
+        before = self.past if cache.next_position_B1 is None else cache.next_position_B1
+        cache.advance(self.new, self.valid_BS, torch.where(last_B1 < 0, before, last_B1 + 1))
+
+    def _make_mask(self, rule: MaskRule) -> Mask:
+        if self.custom is not None:
+            return self.custom
+        plain = self.valid_BS is None and self.segments_BT is None and self.blocks_BT is None
+        if plain and self.capacity is None:
+            shortcut = self._shortcut(rule)
+            if shortcut is not None:
+                return shortcut
+        return Mask(allowed(rule, self._rows(rule)))
+
+    def _shortcut(self, rule: MaskRule) -> Mask | None:
+        """The mask of unpadded rows where no tensor is needed to say it."""
+        if isinstance(rule, Bidirectional):
+            return OPEN
+        window = window_of(rule)
+        if isinstance(rule, Causal) or (window is not None and self.past + self.new <= window):
+            if self.new == 1:
+                return OPEN
+            return CAUSAL if self.past == 0 else None
+        if isinstance(rule, Window) and self.new == 1 and self._key_order(rule).shape[1] <= rule.size:
+            return OPEN
+        return None
+
+    def _rows(self, rule: MaskRule) -> Rows:
+        query_order_BT = self._query_order()
+        key_order_BS = self._key_order(rule)
+        key_valid_BS = None
+        if self.valid_BS is not None:
+            index_BS = key_order_BS.clamp(min=0).expand(self.batch, -1)
+            key_valid_BS = self.valid_BS.gather(1, index_BS)
+        if self.capacity is not None:
+            written_BS = key_order_BS >= 0
+            key_valid_BS = written_BS if key_valid_BS is None else key_valid_BS & written_BS
+        starts_BT = self._starts()
+        return Rows(
+            query_order_BT=query_order_BT,
+            key_order_BS=key_order_BS,
+            key_valid_BS=key_valid_BS,
+            query_segment_BT=self.segments_BT,
+            key_segment_BS=self.segments_BT,
+            query_block_BT=self.blocks_BT,
+            key_block_BS=self._key_blocks(key_order_BS),
+            query_start_BT=starts_BT,
+            key_start_BS=starts_BT,
+        )
+
+    def _query_order(self) -> Tensor:
+        if self.cache is None:
+            return torch.arange(self.new, device=self.device)[None]
+        return _rows_first(self.cache.query_order(self.new, self.device))
+
+    def _key_order(self, rule: MaskRule) -> Tensor:
+        if self.cache is None:
+            return torch.arange(self.new, device=self.device)[None]
+        return _rows_first(self.cache.key_order(window_of(rule), self.new, self.device))
+
+    def _key_blocks(self, key_order_BS: Tensor) -> Tensor | None:
+        if self.blocks_BT is None:
+            return None
+        blocks_BS = torch.nn.functional.pad(self.blocks_BT, (self.past, 0), value=-1)
+        return blocks_BS.gather(1, key_order_BS.clamp(min=0).expand(self.batch, -1))
+
+    def _starts(self) -> Tensor | None:
+        """Order of the first real token: of its segment for each token (B, T), or of the row (B, 1)."""
+        if self.segments_BT is not None:
+            return segment_starts(self.segments_BT)
+        return None if self.valid_BS is None else self.valid_BS.int().argmax(1, keepdim=True)
+
+
+def begin(
+    *,
+    batch: int,
+    new: int,
+    device: torch.device,
+    cache: Cache | None = None,
+    attention_mask: Tensor | None = None,
+    position_ids: Tensor | None = None,
+    blocks: Tensor | None = None,
+) -> Step:
+    """A step for `new` tokens of `batch` rows.
+
+    attention_mask: (B, T) or (B, old + T), 1 for real tokens; padding may be anywhere. Or (B or 1, N or 1,
+        T, S): who may look at whom, as bool or as a number added to scores, which replaces every rule.
+    position_ids: (B or 1, T); without them positions count each row's real tokens, so that left and right
+        padding give the same result. Without a mask, positions that start over mark packed sequences, which
+        do not see each other.
+    blocks: (B, T) integers; tokens of one number see each other in both directions (a prefix, an image), -1
+        marks tokens that belong to none.
+
+    Raises:
+        InputError: shapes that do not fit together.
+    """
+    step = Step(batch, new, device, cache)
+    if attention_mask is not None and attention_mask.ndim == 4:
+        step.custom = Mask(attention_mask)
+    else:
+        _take_validity(step, attention_mask)
+    step.blocks_BT = blocks
+    if position_ids is not None:
+        step.offset, step._derived = None, False
+        step._positions = _checked_positions(step, position_ids)
+        if attention_mask is None and step.past == 0 and new > 1:
+            step.segments_BT = segments(step._positions)
+    elif step.valid_BS is not None or (cache is not None and cache.next_position_B1 is not None):
+        step.offset = None
+        step._positions = _counted_positions(step)
+    return step
+
+
+def _take_validity(step: Step, attention_mask: Tensor | None) -> None:
+    """Set which old and new tokens are real from the mask and from what the cache knows."""
+    known_BS = None if step.cache is None else step.cache.valid_BS
+    past, new, total = step.past, step.new, step.past + step.new
+    if attention_mask is None:
+        if known_BS is not None and step.capacity is None:
+            known_BS = torch.nn.functional.pad(known_BS, (0, new), value=True)
+        step.valid_BS = known_BS
+        return
+    if attention_mask.shape == (step.batch, total):
+        valid_BS = attention_mask.bool()
+    elif attention_mask.shape == (step.batch, new):
+        if known_BS is None:
+            known_BS = torch.ones(step.batch, past, dtype=torch.bool, device=step.device)
+        valid_BS = torch.cat((known_BS[:, :past], attention_mask.bool()), dim=1)
+    else:
+        raise InputError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}, expected ({step.batch}, {total}) or "
+            f"({step.batch}, {new}): {step.batch} rows of {past} remembered and {new} new tokens",
+            fix="give 1 for each real token and 0 for each padding token, one row per input row",
+        )
+    if bool(valid_BS.all()):
+        return
+    step.new_valid_BT = valid_BS[:, past:]
+    if step.capacity is not None:
+        valid_BS = torch.nn.functional.pad(valid_BS, (0, step.capacity - total), value=True)
+    step.valid_BS = valid_BS
+
+
+def _counted_positions(step: Step) -> Tensor:
+    """Positions that continue each row's count of real tokens, (B, T)."""
+    before_B1 = None if step.cache is None else step.cache.next_position_B1
+    if before_B1 is None:
+        assert step.valid_BS is not None
+        before_B1 = step.valid_BS[:, : step.past].sum(1, keepdim=True)
+    if step.new_valid_BT is None:
+        return before_B1 + torch.arange(step.new, device=step.device)
+    return (before_B1 + step.new_valid_BT.cumsum(1) - 1).clamp(min=0)
+
+
+def _checked_positions(step: Step, position_ids: Tensor) -> Tensor:
+    if position_ids.ndim == 1:
+        position_ids = position_ids[None]
+    if position_ids.shape not in ((step.batch, step.new), (1, step.new)):
+        raise InputError(
+            f"position_ids has shape {tuple(position_ids.shape)}, expected ({step.batch}, {step.new})",
+            fix="give one position for each new token, or leave position_ids out",
+        )
+    return position_ids
+
+
+def _rows_first(order: Tensor) -> Tensor:
+    return order[None] if order.ndim == 1 else order
