@@ -9,6 +9,7 @@ B batch, T tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self, cast, final
 
 import torch
@@ -37,7 +38,10 @@ class Layer(nn.Module):
 
 
 class StepLayer(nn.Module):
-    """A layer that reads the step: a block, a feed-forward network, position embeddings."""
+    """A layer that reads the step: a block, a feed-forward network."""
+
+    states: Mapping[str, State] = MappingProxyType({})
+    """What it needs remembered between calls, as a mixer's; nearly always nothing."""
 
     if TYPE_CHECKING:
 
@@ -57,6 +61,12 @@ class Mixer(nn.Module):
     if TYPE_CHECKING:
 
         def __call__(self, x_BTD: Tensor, step: Step) -> Tensor: ...
+
+
+def states_of(block: nn.Module) -> Mapping[str, State]:
+    """What the parts of a block need remembered between calls, by name."""
+    parts = [part for part in block.children() if isinstance(part, Mixer | StepLayer)]
+    return {name: state for part in parts for name, state in part.states.items()}
 
 
 @final
