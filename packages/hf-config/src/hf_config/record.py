@@ -156,7 +156,7 @@ class Record(JsonObject):
         for slot in _slots(cls):
             if slot.completion is None:
                 state[slot.name] = (
-                    _checked(cls, slot, values[slot.name]) if slot.name in values else _default(slot)
+                    _checked(cls, slot, values[slot.name]) if slot.name in values else _default(cls, slot)
                 )
             else:
                 late.append(slot)
@@ -261,9 +261,13 @@ def _as_extra(cls: type[Record], value: object) -> dict[str, JsonValue]:
     return {str(key): plain(item) for key, item in value.items()}
 
 
-def _default(slot: _Slot) -> object:
+def _default(cls: type[Record], slot: _Slot) -> object:
     if slot.default.default_factory is not MISSING:
         return slot.default.default_factory()
+    if slot.default.default is MISSING:
+        raise InvalidFieldError(
+            cls.__name__, slot.name, None, "a value, which has no default", fix=f"give {slot.name}"
+        )
     return slot.default.default
 
 
