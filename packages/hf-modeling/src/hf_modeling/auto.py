@@ -13,7 +13,7 @@ from hf_hub_io.errors import RemoteCodeRefusedError
 from hf_hub_io.repo import Repo
 from hf_modeling.arguments import LoadArguments, refuse_unknown
 from hf_modeling.classes import model_class
-from hf_modeling.families import family
+from hf_modeling.families import find_family
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.pretrained import open_repo, read_config
 
@@ -55,7 +55,7 @@ class AutoClass(Generic[M]):
 
     def class_for(self, config: PreTrainedConfig) -> type[M]:
         """The class that serves this task for the config's family. Raises TaskMissingError."""
-        return cast("type[M]", model_class(family(config.model_type), self.task))
+        return cast("type[M]", model_class(find_family(config.model_type), self.task))
 
     def __repr__(self) -> str:
         return f"AutoClass({self.task!r})"

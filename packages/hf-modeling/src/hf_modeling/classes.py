@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from hf_modeling.errors import ModelingError
-from hf_modeling.families import FAMILIES, family, model_types
+from hf_modeling.families import FAMILIES, find_family, model_types
 
 if TYPE_CHECKING:
     from hf_modeling.families.family import Family, Skeleton, Task
@@ -83,10 +83,10 @@ def _candidates(name: str) -> Iterator[Family]:
     """Families that may have such a class: those whose names begin like it, then other packages'."""
     fitting = [model_type for model_type, start in FAMILIES.items() if name.startswith(start)]
     for model_type in sorted(fitting, key=lambda t: len(FAMILIES[t]), reverse=True):
-        yield family(model_type)
+        yield find_family(model_type)
     for model_type in model_types():
         if model_type not in FAMILIES:
-            yield family(model_type)
+            yield find_family(model_type)
 
 
 def _suggestion(name: str) -> str:

@@ -11,9 +11,11 @@ import torch
 
 from hf_config import PreTrainedConfig
 from hf_hub_io import Repo
-from hf_modeling import AutoClass, LoadArguments, PreTrainedModel
-from hf_modeling.families import family
+from hf_modeling.arguments import LoadArguments
+from hf_modeling.auto import AutoClass
+from hf_modeling.families import find_family
 from hf_modeling.families.family import Task as Head
+from hf_modeling.model import PreTrainedModel
 from hf_modeling.packed import prepare_for_inference
 from hf_pipelines.errors import OptionValueError
 from hf_pipelines.pooling import transformer_folder
@@ -103,7 +105,7 @@ def load_parts(model: ModelArg, choose: HeadChoice, options: LoadOptions) -> Par
 
 def heads_of(config: PreTrainedConfig) -> tuple[Head, ...]:
     """The heads that a checkpoint has, by the class names in its config.json; empty if it names none we know."""
-    known = {name: head for head, name in family(config.model_type).classes.items()}
+    known = {name: head for head, name in find_family(config.model_type).classes.items()}
     return tuple(known[name] for name in config.architectures or () if name in known)
 
 

@@ -27,7 +27,7 @@ MODULES: Mapping[str, str] = {}
 
 
 @cache
-def family(model_type: str) -> Family:
+def find_family(model_type: str) -> Family:
     """The facts of one family. Raises UnknownModelTypeError, with the nearest names."""
     from hf_modeling.families.family import Family
 
