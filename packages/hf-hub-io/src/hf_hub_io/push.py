@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hf_hub_io.environment import token_source
@@ -42,10 +43,12 @@ def push_to_hub(
     when the account may not write there, TokenRefusedError, RevisionNotFoundError, HubUnreachableError.
     """
     folder = Path(folder)
-    names = LocalFolder(folder).names()
+    names = [name for name in LocalFolder(folder).names() if any(fnmatchcase(name, p) for p in patterns)]
     if not names:
         raise FileMissingError(
-            f"{folder} holds no files to upload", fix="save a model there first", repo=str(folder)
+            f"{folder} holds no file to upload that matches {', '.join(patterns)}",
+            fix="save a model there first, or use other patterns",
+            repo=str(folder),
         )
     asked = Asked(repo=repo_id, revision=revision, token=token)
     if token_source(token) is None:
@@ -56,19 +59,18 @@ def push_to_hub(
         )
     try:
         with translated(asked):
-            from huggingface_hub import HfApi
+            from huggingface_hub import CommitOperationAdd, HfApi
 
             api = HfApi(endpoint=endpoint, token=token)
             api.create_repo(repo_id, private=private, exist_ok=True)
-            info = api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
+            # Not `upload_folder`, which may spread a large folder over several commits.
+            info = api.create_commit(
+                repo_id,
+                [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names],
                 commit_message=commit_message,
                 commit_description=commit_description,
                 revision=revision,
                 create_pr=create_pr,
-                allow_patterns=list(patterns),
-                ignore_patterns=[".*/*", "*/.*/*"],
             )
     except (RepoGatedError, RepoNotFoundError) as error:
         source = token_source(token)

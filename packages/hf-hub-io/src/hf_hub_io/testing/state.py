@@ -51,6 +51,7 @@ class FakeRepo:
     gated: bool = False
     granted: set[str] = field(default_factory=set)
     messages: list[str] = field(default_factory=list)
+    titles: dict[int, str] = field(default_factory=dict)
 
     def commit(self, files: Mapping[str, bytes], *, ref: str = "main", message: str = "") -> str:
         """Adds a commit with exactly these files, moves `ref` to it, and gives its hash."""
@@ -66,6 +67,10 @@ class FakeRepo:
     def resolve(self, revision: str) -> str | None:
         """The commit that a branch, tag or commit hash stands for."""
         return revision if revision in self.commits else self.refs.get(revision)
+
+    def next_pull_request(self) -> int:
+        """The number that the next pull request gets."""
+        return 1 + sum(ref.startswith("refs/pr/") for ref in self.refs)
 
     def may_read(self, token: str | None) -> bool:
         """Whether a gated repository's files are open to this token."""

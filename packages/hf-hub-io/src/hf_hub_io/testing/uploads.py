@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _ID = r"(?P<id>[^/]+/[^/]+)"
 _PREUPLOAD = re.compile(rf"/api/models/{_ID}/preupload/(?P<rev>[^/]+)")
 _COMMIT = re.compile(rf"/api/models/{_ID}/commit/(?P<rev>[^/]+)")
+_DISCUSSION = re.compile(rf"/api/models/{_ID}/discussions(?:/(?P<num>\d+))?")
 _BATCH = re.compile(rf"/{_ID}\.git/info/lfs/objects/batch")
 _OBJECT = re.compile(r"/fake-storage/(?P<oid>[0-9a-f]{64})")
 
@@ -39,6 +40,8 @@ def answer_upload(handler: HubHandler, path: str, query: Mapping[str, list[str]]
         _preupload(handler, match, json.loads(body))
     elif match := _BATCH.fullmatch(path):
         _batch(handler, json.loads(body))
+    elif match := _DISCUSSION.fullmatch(path):
+        _discussion(handler, match, json.loads(body or b"{}"))
     elif match := _COMMIT.fullmatch(path):
         _commit(handler, match, body, pull_request="create_pr" in query)
     else:
@@ -59,6 +62,29 @@ def _create(handler: HubHandler, asked: dict[str, object]) -> None:
         handler.reply_json({"error": "You already created this model repo", "url": url}, 409)
     else:
         handler.reply_json({"url": url, "name": repo_id, "id": repo_id})
+
+
+def _discussion(handler: HubHandler, match: re.Match[str], asked: dict[str, object]) -> None:
+    """Opens a pull request, whose branch starts as `main` is, or describes one."""
+    if (repo := handler.repo(match["id"])) is None:
+        return
+    number = int(match["num"] or repo.next_pull_request())
+    repo.refs.setdefault(f"refs/pr/{number}", repo.refs["main"])
+    repo.titles.setdefault(number, str(asked.get("title", "")))
+    handler.reply_json(
+        {
+            "num": number,
+            "title": repo.titles[number],
+            "status": "draft",
+            "isPullRequest": True,
+            "author": {"name": handler.hub.tokens[handler.token or ""]},
+            "createdAt": "2026-01-01T00:00:00.000Z",
+            "repo": {"name": repo.id, "type": "model"},
+            "changes": {"base": "refs/heads/main"},
+            "filesWithConflicts": [],
+            "events": [],
+        }
+    )
 
 
 def _preupload(handler: HubHandler, match: re.Match[str], asked: dict[str, list[dict[str, object]]]) -> None:
@@ -113,7 +139,7 @@ def _commit(handler: HubHandler, match: re.Match[str], body: bytes, *, pull_requ
                     files[value["path"]] = handler.hub.uploads[value["oid"]]
                 case "deletedFile":
                     files.pop(value["path"], None)
-        number = 1 + sum(ref.startswith("refs/pr/") for ref in repo.refs)
+        number = repo.next_pull_request()
         ref = f"refs/pr/{number}" if pull_request else revision
         commit = repo.commit(files, ref=ref, message=message)
     url = f"{handler.hub.url}/{repo.id}"
