@@ -9,6 +9,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from hf_hub_io import JsonValue
+from hf_tokenize.convert.charsmap import is_compatibility_form, parse_charsmap
 from hf_tokenize.convert.sentencepiece import ModelKind, Piece, PieceKind, SentencePieceModel
 from hf_tokenize.engine import to_rust
 from hf_tokenize.errors import TokenizerFileError
@@ -16,6 +17,9 @@ from hf_tokenize.families import TokenizerFamily
 from hf_tokenize.special import AddedToken
 
 _SPACE: Final = "▁"
+_APART: Final = "\ufdd0"  # Unicode reserves these two for use inside programs
+_TILDE: Final = "\ufdd1"
+_WIDE_TILDE: Final = "\uff5e"
 
 
 def build_spm(
@@ -25,27 +29,30 @@ def build_spm(
 
     Raises TokenizerFileError for a model that cannot be expressed.
     """
+    if model.whitespace_as_suffix:
+        raise TokenizerFileError(
+            f"{source} marks the ends of words instead of their beginnings, which the engine cannot do",
+            fix="train it again with treat_whitespace_as_suffix=False",
+            file=source,
+        )
     pieces = lay_out(model, family, config)
     rust = tokenizers.Tokenizer(_model(model, pieces, source))
-    first_only = config.get("legacy") is False or (
-        model.kind is ModelKind.BPE and any(piece.kind is PieceKind.USER_DEFINED for piece in pieces)
-    )
     prefix = model.add_dummy_prefix and config.get("add_prefix_space") is not False
-    steps = [*_text_rules(family, config), *_normalizers(model)]
+    first_only = prefix and (config.get("legacy") is False or _cuts_at_symbols(model))
+    steps = _text_rules(family, config)
+    steps += _normalizers(model, prefix=prefix, first_only=first_only, source=source)
     splits: list[pre_tokenizers.PreTokenizer] = []
     if family.text == "deberta" and config.get("split_by_punct") is True:
         splits.append(pre_tokenizers.Punctuation(behavior="isolated"))
-    if prefix and not first_only and not splits:
-        # SentencePiece puts its prefix before every text, even one that begins with a space.
-        steps += [normalizers.Prepend(_SPACE), normalizers.Replace(" ", _SPACE)]
+    if first_only:
+        splits.append(pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme="first", split=False))
     else:
-        scheme = "never" if not prefix else "first" if first_only else "always"
-        splits.append(pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme=scheme, split=False))
+        steps.append(normalizers.Replace(" ", _SPACE))
     if steps:
         rust.normalizer = normalizers.Sequence(steps)
     if splits:
         rust.pre_tokenizer = splits[0] if len(splits) == 1 else pre_tokenizers.Sequence(splits)
-    ends = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    ends: list[decoders.Decoder] = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     rust.decoder = decoders.Sequence([*ends, decoders.Strip(" ", 1, 0)] if prefix else ends)
     rust.add_tokens([to_rust(token) for token in _added(model, pieces)])
     return rust
@@ -156,14 +163,55 @@ def _merges(pieces: Sequence[Piece], vocab: Mapping[str, int]) -> list[tuple[str
     return merges
 
 
-def _normalizers(model: SentencePieceModel) -> list[normalizers.Normalizer]:
+def _cuts_at_symbols(model: SentencePieceModel) -> bool:
+    """Whether text is cut at user-defined symbols, so that the prefix must come before the first cut only.
+
+    Unigram models need no cut: there, scores make the symbols win.
+    """
+    return model.kind is not ModelKind.UNIGRAM and any(p.kind is PieceKind.USER_DEFINED for p in model.pieces)
+
+
+def _normalizers(
+    model: SentencePieceModel, *, prefix: bool, first_only: bool, source: str
+) -> list[normalizers.Normalizer]:
     steps: list[normalizers.Normalizer] = []
+    before_all = prefix and not first_only
+    if not model.remove_extra_whitespaces:
+        if before_all:
+            steps.append(normalizers.Prepend(" "))  # even before a text that begins with a space
+        elif prefix:  # Metaspace adds its prefix only where there is no space: there, one becomes two
+            steps.append(normalizers.Replace(Regex(r"\A "), "  "))
     if model.charsmap:
-        steps.append(normalizers.Precompiled(model.charsmap))
+        steps += _charsmap(model.charsmap, source)
     if model.remove_extra_whitespaces:
         # Only spaces count, as in SentencePiece; the engine's Strip would take other white space along.
-        steps.append(normalizers.Replace(Regex(r"\A +| +\z"), ""))
+        steps.append(normalizers.Replace(Regex(r"\A +"), " " if first_only else ""))
+        steps.append(normalizers.Replace(Regex(f"[ {_SPACE}]+\\z"), ""))
         steps.append(normalizers.Replace(Regex(" {2,}"), " "))
+        if before_all:
+            steps.append(normalizers.Prepend(" "))
+    return steps
+
+
+def _charsmap(table: bytes, source: str) -> list[normalizers.Normalizer]:
+    """The table, guarded against an error of the engine's reading: of a character with marks that the table does
+    not list as a whole, the engine replaces the character and drops the marks.
+
+    The usual tables are NFKC (and case folding) with a few changes, so normalising that far before leaves them only
+    the changes. Their one exception, the full-width tilde, and line ends of two characters are held apart meanwhile.
+    """
+    charsmap = parse_charsmap(table, source=source)
+    plain = normalizers.Precompiled(table)
+    if not is_compatibility_form(charsmap):
+        return [plain]
+    steps: list[normalizers.Normalizer] = [normalizers.Replace("\r\n", f"\r{_APART}\n")]
+    if keeps_tilde := charsmap.normalize(_WIDE_TILDE) == _WIDE_TILDE:
+        steps.append(normalizers.Replace(_WIDE_TILDE, _TILDE))
+    if charsmap.normalize("A") == "a":
+        steps.append(normalizers.Lowercase())
+    steps += [normalizers.NFKC(), plain, normalizers.Replace(_APART, "")]
+    if keeps_tilde:
+        steps.append(normalizers.Replace(_TILDE, _WIDE_TILDE))
     return steps
 
 
@@ -184,7 +232,12 @@ def _added(model: SentencePieceModel, pieces: Sequence[Piece]) -> list[AddedToke
     if model.kind is not ModelKind.UNIGRAM:  # there, scores already make user-defined symbols win
         kinds.add(PieceKind.USER_DEFINED)
     return [
-        AddedToken(content=piece.text, special=piece.kind is PieceKind.CONTROL)
+        AddedToken(
+            content=piece.text,
+            special=piece.kind is PieceKind.CONTROL,
+            # Symbols are cut out of normalised text, so that the text around them is normalised as a whole.
+            normalized=piece.kind is PieceKind.USER_DEFINED,
+        )
         for piece in pieces
         if piece.kind in kinds and piece.text
     ]
