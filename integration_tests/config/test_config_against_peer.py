@@ -30,7 +30,7 @@ FILLED_IN = {
     "cohere_compass_text": {"rope_parameters"},
 }
 # Where the peer derives into the file what we derive when asked, or keeps a second spelling inside.
-ELSEWHERE = {"lfm2": {"full_attn_idxs"}, "ministral3": {"rope_parameters"}}
+ELSEWHERE = {"lfm2": {"full_attn_idxs"}, "ministral3": {"rope_parameters"}, "mistral4": {"rope_parameters"}}
 # Ours alone: what the peer keeps outside its fields.
 OURS = {"attn_implementation", "dtype", "name_or_path", "quantization_config", "transformers_version"}
 # Sub-configurations are compared as families of their own, or belong to towers that are read as plain JSON.
@@ -161,10 +161,6 @@ OLDER: list[tuple[str, dict[str, Any]]] = [
     ("lfm2", {"block_ff_dim": 64, "tie_embedding": False, "full_attn_idxs": [1], "num_hidden_layers": 3}),
     ("bloom", {"n_embed": 32}),
     ("falcon", {"n_embed": 71 * 8, "multi_query": False}),
-    (
-        "exaone4",
-        {"sliding_window": None, "layer_types": None, "num_hidden_layers": 4, "sliding_window_pattern": 4},
-    ),
     ("t5", {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
     ("longt5", {"feed_forward_proj": "gated-silu", "num_layers": 2}),
     ("deberta-v2", {"pos_att_type": "P2C|c2p", "pooler_hidden_size": 8}),

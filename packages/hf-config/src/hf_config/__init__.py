@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hf_config.families.cohere2 import Cohere2Config as Cohere2Config
     from hf_config.families.cohere2_moe import Cohere2MoeConfig as Cohere2MoeConfig
     from hf_config.families.cohere_compass_text import CohereCompassTextConfig as CohereCompassTextConfig
+    from hf_config.families.cpmant import CpmAntConfig as CpmAntConfig
     from hf_config.families.ctrl import CTRLConfig as CTRLConfig
     from hf_config.families.cwm import CwmConfig as CwmConfig
     from hf_config.families.data2vec_text import Data2VecTextConfig as Data2VecTextConfig
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from hf_config.families.deepseek_v32 import DeepseekV32Config as DeepseekV32Config
     from hf_config.families.diffllama import DiffLlamaConfig as DiffLlamaConfig
     from hf_config.families.distilbert import DistilBertConfig as DistilBertConfig
+    from hf_config.families.doge import DogeConfig as DogeConfig
     from hf_config.families.dots1 import Dots1Config as Dots1Config
     from hf_config.families.dots3_note import Dots3NoteConfig as Dots3NoteConfig
     from hf_config.families.dots3_note_text import Dots3NoteTextConfig as Dots3NoteTextConfig
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from hf_config.families.gemma import GemmaConfig as GemmaConfig
     from hf_config.families.gemma2 import Gemma2Config as Gemma2Config
     from hf_config.families.gemma3_text import Gemma3TextConfig as Gemma3TextConfig
+    from hf_config.families.gemma3n_text import Gemma3nTextConfig as Gemma3nTextConfig
     from hf_config.families.gemma4_text import Gemma4TextConfig as Gemma4TextConfig
     from hf_config.families.gemma4_unified_text import Gemma4UnifiedTextConfig as Gemma4UnifiedTextConfig
     from hf_config.families.glm import GlmConfig as GlmConfig
@@ -86,9 +89,11 @@ if TYPE_CHECKING:
     from hf_config.families.granitemoehybrid import GraniteMoeHybridConfig as GraniteMoeHybridConfig
     from hf_config.families.granitemoeshared import GraniteMoeSharedConfig as GraniteMoeSharedConfig
     from hf_config.families.helium import HeliumConfig as HeliumConfig
+    from hf_config.families.hrm_text import HrmTextConfig as HrmTextConfig
     from hf_config.families.hunyuan_v1_dense import HunYuanDenseV1Config as HunYuanDenseV1Config
     from hf_config.families.hunyuan_v1_moe import HunYuanMoEV1Config as HunYuanMoEV1Config
     from hf_config.families.hy_v3 import HYV3Config as HYV3Config
+    from hf_config.families.hy_v4 import HYV4Config as HYV4Config
     from hf_config.families.hyperclovax import HyperCLOVAXConfig as HyperCLOVAXConfig
     from hf_config.families.internlm3 import InternLM3Config as InternLM3Config
     from hf_config.families.iquestcoder import IQuestCoderConfig as IQuestCoderConfig
@@ -106,6 +111,7 @@ if TYPE_CHECKING:
     from hf_config.families.llama import LlamaConfig as LlamaConfig
     from hf_config.families.llama4 import Llama4Config as Llama4Config
     from hf_config.families.llama4_text import Llama4TextConfig as Llama4TextConfig
+    from hf_config.families.longcat_flash import LongcatFlashConfig as LongcatFlashConfig
     from hf_config.families.longformer import LongformerConfig as LongformerConfig
     from hf_config.families.longt5 import LongT5Config as LongT5Config
     from hf_config.families.m2m_100 import M2M100Config as M2M100Config
@@ -123,6 +129,7 @@ if TYPE_CHECKING:
     from hf_config.families.ministral import MinistralConfig as MinistralConfig
     from hf_config.families.ministral3 import Ministral3Config as Ministral3Config
     from hf_config.families.mistral import MistralConfig as MistralConfig
+    from hf_config.families.mistral4 import Mistral4Config as Mistral4Config
     from hf_config.families.mixtral import MixtralConfig as MixtralConfig
     from hf_config.families.modernbert import ModernBertConfig as ModernBertConfig
     from hf_config.families.modernbert_decoder import ModernBertDecoderConfig as ModernBertDecoderConfig
@@ -158,6 +165,7 @@ if TYPE_CHECKING:
     from hf_config.families.qwen3_moe import Qwen3MoeConfig as Qwen3MoeConfig
     from hf_config.families.qwen3_next import Qwen3NextConfig as Qwen3NextConfig
     from hf_config.families.recurrent_gemma import RecurrentGemmaConfig as RecurrentGemmaConfig
+    from hf_config.families.reformer import ReformerConfig as ReformerConfig
     from hf_config.families.rembert import RemBertConfig as RemBertConfig
     from hf_config.families.roberta import RobertaConfig as RobertaConfig
     from hf_config.families.roberta_prelayernorm import RobertaPreLayerNormConfig as RobertaPreLayerNormConfig
@@ -175,11 +183,16 @@ if TYPE_CHECKING:
     from hf_config.families.umt5 import UMT5Config as UMT5Config
     from hf_config.families.vaultgemma import VaultGemmaConfig as VaultGemmaConfig
     from hf_config.families.xglm import XGLMConfig as XGLMConfig
+    from hf_config.families.xlm import XLMConfig as XLMConfig
     from hf_config.families.xlm_roberta import XLMRobertaConfig as XLMRobertaConfig
     from hf_config.families.xlm_roberta_xl import XLMRobertaXLConfig as XLMRobertaXLConfig
+    from hf_config.families.xlnet import XLNetConfig as XLNetConfig
     from hf_config.families.xlstm import xLSTMConfig as xLSTMConfig
     from hf_config.families.xmod import XmodConfig as XmodConfig
     from hf_config.families.youtu import YoutuConfig as YoutuConfig
+    from hf_config.families.zamba import ZambaConfig as ZambaConfig
+    from hf_config.families.zamba2 import Zamba2Config as Zamba2Config
+    from hf_config.families.zaya import ZayaConfig as ZayaConfig
     from hf_config.generation import CompileConfig as CompileConfig
     from hf_config.generation import GenerationConfig as GenerationConfig
     from hf_config.quantization import AqlmConfig as AqlmConfig
@@ -253,6 +266,7 @@ __all__ = [
     "CompileConfig",
     "CompressedTensorsConfig",
     "ConfigOverrides",
+    "CpmAntConfig",
     "CwmConfig",
     "Data2VecTextConfig",
     "DbrxConfig",
@@ -263,6 +277,7 @@ __all__ = [
     "DeepseekV32Config",
     "DiffLlamaConfig",
     "DistilBertConfig",
+    "DogeConfig",
     "Dots1Config",
     "Dots3NoteConfig",
     "Dots3NoteTextConfig",
@@ -293,6 +308,7 @@ __all__ = [
     "GPTQConfig",
     "Gemma2Config",
     "Gemma3TextConfig",
+    "Gemma3nTextConfig",
     "Gemma4TextConfig",
     "Gemma4UnifiedTextConfig",
     "GemmaConfig",
@@ -312,9 +328,11 @@ __all__ = [
     "GraniteMoeSharedConfig",
     "GraniteSWAConfig",
     "HYV3Config",
+    "HYV4Config",
     "HeliumConfig",
     "HiggsConfig",
     "HqqConfig",
+    "HrmTextConfig",
     "HunYuanDenseV1Config",
     "HunYuanMoEV1Config",
     "HyperCLOVAXConfig",
@@ -335,6 +353,7 @@ __all__ = [
     "Llama4TextConfig",
     "LlamaConfig",
     "LongT5Config",
+    "LongcatFlashConfig",
     "LongformerConfig",
     "M2M100Config",
     "MBartConfig",
@@ -353,6 +372,7 @@ __all__ = [
     "MiniMaxM3VLTextConfig",
     "Ministral3Config",
     "MinistralConfig",
+    "Mistral4Config",
     "MistralConfig",
     "MixtralConfig",
     "MlxConfig",
@@ -395,6 +415,7 @@ __all__ = [
     "Qwen3_5MoeTextConfig",
     "Qwen3_5TextConfig",
     "RecurrentGemmaConfig",
+    "ReformerConfig",
     "RemBertConfig",
     "RoCBertConfig",
     "RoFormerConfig",
@@ -419,10 +440,15 @@ __all__ = [
     "VptqConfig",
     "WatermarkingConfig",
     "XGLMConfig",
+    "XLMConfig",
     "XLMRobertaConfig",
     "XLMRobertaXLConfig",
+    "XLNetConfig",
     "XmodConfig",
     "YoutuConfig",
+    "Zamba2Config",
+    "ZambaConfig",
+    "ZayaConfig",
     "config_class",
     "model_types",
     "xLSTMConfig",

@@ -15,6 +15,7 @@ LayerType = Literal[
     "minimax_m3_sparse",
     "conv",
     "hybrid",
+    "hybrid_sliding",
     "moe",
     "mlp",
 ]

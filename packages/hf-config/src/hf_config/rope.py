@@ -4,8 +4,8 @@ Older files keep `rope_theta`, `rope_scaling` (with `type` or `rope_type`) and `
 newer ones keep all of it in `rope_parameters`, nested by layer type where layers differ. We write that.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal, Never, cast
 
 from hf_config.errors import InconsistentFieldsError, InvalidFieldError
 from hf_config.record import Record, completed, record
@@ -76,7 +76,7 @@ class RopeParameters(Record):
 def rope(
     *,
     theta: float = 10000.0,
-    partial: float | None = None,
+    partial: float | Callable[[Never], float] | None = None,
     theta_key: str = "rope_theta",
     partial_key: str = "partial_rotary_factor",
     rotary_dim_key: str = "",
@@ -97,7 +97,9 @@ def rope(
         raw = raw or dict(default or {})
         _adopt(owner, raw, "rope_theta", absorbed, theta_key, theta)
         rotated = absorbed.get(rotary_dim_key)
-        share = partial if rotated is None else _share_of_head(owner, rotary_dim_key, rotated)
+        share: object = partial(cast(Never, owner)) if callable(partial) else partial
+        if rotated is not None:
+            share = _share_of_head(owner, rotary_dim_key, rotated)
         _adopt(owner, raw, "partial_rotary_factor", absorbed, partial_key, share)
         if renamed_types:
             raw["rope_type"] = renamed_types.get(str(raw.get("rope_type")), raw.get("rope_type", "default"))
