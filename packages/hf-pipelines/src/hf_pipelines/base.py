@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypedDict, 
 
 import torch
 
-from hf_modeling import PreTrainedModel
+from hf_modeling.model import PreTrainedModel
 from hf_pipelines.errors import InputTypeError, OptionValueError, UnknownOptionError
 from hf_pipelines.load import Parts
 from hf_pipelines.progress import with_progress

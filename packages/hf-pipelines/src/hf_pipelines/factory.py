@@ -14,7 +14,6 @@ from hf_pipelines.tasks.fill_mask import FillMaskOptions, FillMaskPipeline
 from hf_pipelines.tasks.question_answering import AnswerOptions, QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
 from hf_pipelines.tasks.text_classification import ClassificationOptions, TextClassificationPipeline
-from hf_pipelines.tasks.text_generation import GenerationOptions, TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import RankingOptions, TextRankingPipeline
 from hf_pipelines.tasks.token_classification import (
     EntityOptions,
@@ -54,10 +53,6 @@ class ClassificationArgs(LoadOptions, ClassificationOptions, total=False):
     """Arguments of `pipeline("text-classification", ...)`."""
 
 
-class GenerationArgs(LoadOptions, GenerationOptions, total=False):
-    """Arguments of `pipeline("text-generation", ...)`."""
-
-
 class RankingArgs(LoadOptions, RankingOptions, total=False):
     """Arguments of `pipeline("text-ranking", ...)`."""
 
@@ -94,10 +89,6 @@ def pipeline(
 def pipeline(
     task: Literal["text-ranking"], model: ModelArg, **options: Unpack[RankingArgs]
 ) -> TextRankingPipeline: ...
-@overload
-def pipeline(
-    task: Literal["text-generation"], model: ModelArg, **options: Unpack[GenerationArgs]
-) -> TextGenerationPipeline: ...
 @overload
 def pipeline(
     task: Literal["fill-mask"], model: ModelArg, **options: Unpack[FillMaskArgs]

@@ -19,7 +19,6 @@ from hf_pipelines.tasks.fill_mask import FillMaskPipeline
 from hf_pipelines.tasks.question_answering import QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
 from hf_pipelines.tasks.text_classification import TextClassificationPipeline
-from hf_pipelines.tasks.text_generation import TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import TextRankingPipeline
 from hf_pipelines.tasks.token_classification import EntityPipeline, TokenClassificationPipeline
 from hf_pipelines.tasks.zero_shot import ZeroShotPipeline
@@ -73,7 +72,6 @@ _OWN: Mapping[str, TaskEntry] = {
     "text-classification": TaskEntry(
         heads={"sequence-classification": "sequence-classification"}, make=TextClassificationPipeline
     ),
-    "text-generation": TaskEntry(heads={"causal-lm": "causal-lm"}, make=TextGenerationPipeline),
     "text-ranking": TaskEntry(
         heads={"sequence-classification": "sequence-classification", "base": "base"}, make=TextRankingPipeline
     ),

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, final
 import torch
 from torch import Tensor
 
-from hf_modeling import PreTrainedModel
+from hf_modeling.model import PreTrainedModel
 from hf_pipelines.base import CallOptions
 from hf_pipelines.errors import EmptyInputError, InputTooLongError, InputTypeError
 from hf_pipelines.load import Parts
