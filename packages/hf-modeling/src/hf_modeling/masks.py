@@ -62,8 +62,8 @@ class Rows:
 def allowed(rule: MaskRule, rows: Rows) -> Tensor:
     """Which keys each query may look at, (B or 1, 1, T, S) bool.
 
-    Every query may look at itself, padding included, so that no row of a softmax is empty; what a padding
-    token computes is never looked at by a real one.
+    A padding token that would see nothing sees itself, so that no row of a softmax is empty; what it computes
+    is never looked at by a real one.
     """
     q_BT1, k_B1S = rows.query_order_BT[:, :, None], rows.key_order_BS[:, None, :]
     match rule:
@@ -88,7 +88,8 @@ def allowed(rule: MaskRule, rows: Rows) -> Tensor:
         may = may & (rows.query_segment_BT[:, :, None] == rows.key_segment_BS[:, None, :])
     if rows.key_valid_BS is not None:
         may = may & rows.key_valid_BS[:, None, :]
-    return (may | (k_B1S == q_BT1)).unsqueeze(1)
+        may = may | (~may.any(-1, keepdim=True) & (k_B1S == q_BT1))
+    return may.unsqueeze(1)
 
 
 def window_of(rule: MaskRule) -> int | None:
