@@ -63,7 +63,9 @@ def test_padding_changes_nothing(model: PreTrainedModel, oracle: Oracle, side: s
     assert relative_error(logits[1:, kept], oracle.logits(short)) < TOLERANCE
 
 
-def test_cached_steps_equal_one_pass(model: PreTrainedModel) -> None:
+def test_cached_steps_equal_one_pass(row: Row, model: PreTrainedModel) -> None:
+    if row.turns_by_length:
+        pytest.skip("keys are kept as they were turned when the sequence was shorter, here and in the peer")
     ids = random_ids(2, LENGTH)
     whole = run(model, ids)
     with torch.no_grad():
@@ -91,16 +93,13 @@ def test_loss_and_gradient_equal_the_peer(oracle: Oracle, model: PreTrainedModel
 
 
 def test_bfloat16_is_as_close_as_the_peer(oracle: Oracle) -> None:
+    from transformers import AutoModelForCausalLM as PeerAuto
+
     ids = random_ids(2, LENGTH)
     exact = oracle.logits(ids)
-    half = AutoModelForCausalLM.from_pretrained(oracle.folder, dtype=torch.bfloat16)
-    ours = relative_error(run(half, ids), exact)
-    oracle.model.to(torch.bfloat16)
-    try:
-        theirs = relative_error(oracle.logits(ids), exact)
-    finally:
-        oracle.model.load_state_dict(_reloaded(oracle))
-    assert ours < 2 * theirs + 0.02
+    ours = run(AutoModelForCausalLM.from_pretrained(oracle.folder, dtype=torch.bfloat16), ids)
+    theirs = run(PeerAuto.from_pretrained(oracle.folder, dtype=torch.bfloat16).eval(), ids)
+    assert relative_error(ours, exact) < 2 * relative_error(theirs, exact) + 0.02
 
 
 def test_saved_files_are_the_peers_files(oracle: Oracle, model: PreTrainedModel, tmp_path: Path) -> None:
@@ -119,11 +118,3 @@ def test_saved_files_are_the_peers_files(oracle: Oracle, model: PreTrainedModel,
 def test_printed_spec_is_the_golden_one(row: Row, model: PreTrainedModel) -> None:
     golden = GOLDEN / f"{row.name}.txt"
     assert show_model(model.config) == golden.read_text()
-
-
-def _reloaded(oracle: Oracle) -> dict[str, Tensor]:
-    from transformers import AutoModelForCausalLM as PeerAuto
-
-    oracle.model.float()
-    state: dict[str, Tensor] = PeerAuto.from_pretrained(oracle.folder, dtype=torch.float32).state_dict()
-    return state

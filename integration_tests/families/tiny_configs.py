@@ -13,10 +13,14 @@ Arguments = Mapping[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One model to compare; `name` is the test id."""
+    """One model to compare; `name` is the test id.
+
+    `turns_by_length`: rotary frequencies depend on the longest position so far.
+    """
 
     name: str
     model_type: str
+    turns_by_length: bool = False
     arguments: Arguments = field(default_factory=dict)
 
 
@@ -93,11 +97,13 @@ def without(arguments: Arguments, *names: str) -> Arguments:
     return {name: value for name, value in arguments.items() if name not in names}
 
 
-def row(name: str, *parts: Arguments, model_type: str = "", **extra: object) -> Row:
+def row(
+    name: str, *parts: Arguments, model_type: str = "", turns_by_length: bool = False, **extra: object
+) -> Row:
     merged: dict[str, object] = {}
     for part in (*parts, extra):
         merged.update(part)
-    return Row(name=name, model_type=model_type or name, arguments=merged)
+    return Row(name=name, model_type=model_type or name, turns_by_length=turns_by_length, arguments=merged)
 
 
 def rope(kind: str, **values: object) -> Arguments:
@@ -115,7 +121,14 @@ DENSE = [
         tie_word_embeddings=True,
     ),
     row("llama-linear", HEAD8, rope("linear", factor=4.0), model_type="llama"),
-    row("llama-dynamic", HEAD8, rope("dynamic", factor=4.0), model_type="llama", max_position_embeddings=8),
+    row(
+        "llama-dynamic",
+        HEAD8,
+        rope("dynamic", factor=4.0),
+        model_type="llama",
+        max_position_embeddings=8,
+        turns_by_length=True,
+    ),
     row(
         "llama-yarn", HEAD8, rope("yarn", factor=4.0, original_max_position_embeddings=16), model_type="llama"
     ),
@@ -154,6 +167,7 @@ DENSE = [
             original_max_position_embeddings=8,
         ),
         model_type="phi3",
+        turns_by_length=True,
         original_max_position_embeddings=8,
     ),
     row("gemma", HEAD12),
