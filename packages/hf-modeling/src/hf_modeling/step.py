@@ -89,7 +89,7 @@ class Step:
 
     @property
     def positions_BT(self) -> Tensor:
-        """Positions of the new tokens, (B or 1, T) int64; padding has position 0."""
+        """Positions of the new tokens, (B or 1, T) int64; what padding has is of no consequence to others."""
         if self._positions is None:
             self._positions = torch.arange(self.past, self.past + self.new, device=self.device)[None]
         return self._positions
@@ -291,9 +291,14 @@ def _counted_positions(step: Step) -> Tensor:
     if before_B1 is None:
         assert step.valid_BS is not None
         before_B1 = step.valid_BS[:, : step.past].sum(1, keepdim=True)
-    if step.new_valid_BT is None:
-        return before_B1 + torch.arange(step.new, device=step.device)
-    return (before_B1 + step.new_valid_BT.cumsum(1) - 1).clamp(min=0)
+    order_T = torch.arange(step.new, device=step.device)
+    new_valid_BT = step.new_valid_BT
+    if new_valid_BT is None:
+        return before_B1 + order_T
+    # Padding gets the position it would have if it were real, which is what heads that read it were trained on.
+    first_B1 = new_valid_BT.int().argmax(1, keepdim=True)
+    counted_BT = torch.where(new_valid_BT, new_valid_BT.cumsum(1) - 1, order_T - first_B1)
+    return (before_B1 + counted_BT).clamp(min=0)
 
 
 def _checked_positions(step: Step, position_ids: Tensor) -> Tensor:
