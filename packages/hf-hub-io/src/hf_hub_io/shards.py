@@ -81,14 +81,20 @@ def plan_shards(
     """
     limit = parse_size(max_shard_size)
     shards: list[list[str]] = []
-    room = 0
+    filling: list[str] = []
+    filled = 0
     for unit in _units(sizes, groups):
         need = sum(sizes[name] for name in unit)
-        if not shards or need > room:
-            shards.append([])
-            room = limit
-        shards[-1] += unit
-        room -= need
+        if need > limit:  # alone in a file, while the file being filled stays open
+            shards.append(list(unit))
+            continue
+        if filled + need > limit:
+            shards.append(filling)
+            filling, filled = [], 0
+        filling += unit
+        filled += need
+    if filling:
+        shards.append(filling)
     path = PurePosixPath(weights_name)
     if len(shards) > 99_999:
         raise ShardPlanError(
