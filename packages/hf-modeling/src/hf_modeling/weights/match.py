@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple, final
 
 from hf_modeling.weights.table import SUFFIXES
@@ -45,35 +46,27 @@ class Patterns:
     def match(self, name: str) -> list[Match]:
         """Every pattern that fits `name`, in the order of the rules."""
         segments = name.split(".")
-        found = [
-            Match(number, slot, dict(binding))
-            for node, binding in _walk(self._root, segments, 0, ())
-            for number, slot in node.ends
-        ]
-        return sorted(found, key=lambda m: m[:2])
+        found: list[Match] = []
+        pending: list[tuple[_Node, int, Binding]] = [(self._root, 0, {})]
+        while pending:
+            node, at, bound = pending.pop()
+            if at == len(segments):
+                found += [Match(number, slot, bound) for number, slot in node.ends]
+                continue
+            segment = segments[at]
+            if literal := node.literals.get(segment):
+                pending.append((literal, at + 1, bound))
+            for hole, child in node.holes.items():
+                if hole == "rest":
+                    pending.append((child, len(segments), {**bound, hole: ".".join(segments[at:])}))
+                elif segment in SUFFIXES if hole == "s" else is_index(segment):
+                    pending.append((child, at + 1, {**bound, hole: segment}))
+        return sorted(found, key=_ORDER) if len(found) > 1 else found
 
 
-def _walk(
-    node: _Node, segments: list[str], at: int, bound: tuple[tuple[str, str], ...]
-) -> Iterator[tuple[_Node, tuple[tuple[str, str], ...]]]:
-    if at == len(segments):
-        yield node, bound
-        return
-    segment = segments[at]
-    if literal := node.literals.get(segment):
-        yield from _walk(literal, segments, at + 1, bound)
-    for hole, child in node.holes.items():
-        if hole == "rest":
-            yield child, (*bound, (hole, ".".join(segments[at:])))
-        elif segment in SUFFIXES if hole == "s" else is_index(segment):
-            yield from _walk(child, segments, at + 1, (*bound, (hole, segment)))
+_ORDER = itemgetter(0, 1)
 
 
 def is_index(segment: str) -> bool:
     """Whether `segment` is a number as formatting writes it: no sign, no leading zero."""
     return segment.isascii() and segment.isdecimal() and (segment == "0" or segment[0] != "0")
-
-
-def fill(pattern: str, binding: Binding) -> str:
-    """`pattern` with its placeholders replaced from `binding`."""
-    return ".".join(binding[seg[1:-1]] if seg.startswith("{") else seg for seg in pattern.split("."))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hf_modeling.weights.errors import AmbiguousWeightsError, Mismatch
-from hf_modeling.weights.match import Binding, Match, Patterns, fill
+from hf_modeling.weights.match import Binding, Match, Patterns
 from hf_modeling.weights.ops import Same
 from hf_modeling.weights.table import MEMORY_PREFIX, Drop, Rule, WeightTable, rule
 
@@ -29,24 +29,19 @@ HEADS = frozenset({"lm_head", "lm_transform", "pooler", "qa_outputs", "score", "
 @final
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One application of a rule; `inputs` names the tensors its op reads, in order."""
+    """One application of a rule: the names of what its op reads and of what it makes, in the op's order."""
 
     rule: Rule
-    binding: Binding
     inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
     def load(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
         """Memory names and tensors from the disk tensors `inputs`."""
-        return self._named(self.rule.memory, self.rule.op.forward(tensors))
+        return dict(zip(self.outputs, self.rule.op.forward(tensors), strict=True))
 
     def save(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
         """Disk names and tensors from the memory tensors `inputs`."""
-        return self._named(self.rule.disk, self.rule.op.inverse(tensors))
-
-    def _named(self, patterns: tuple[str, ...], results: list[Tensor]) -> dict[str, Tensor]:
-        numbers = range(len(results) // len(patterns))
-        names = [name for pattern in patterns for name in spelled(self.rule, pattern, self.binding, numbers)]
-        return dict(zip(names, results, strict=True))
+        return dict(zip(self.outputs, self.rule.op.inverse(tensors), strict=True))
 
 
 @final
@@ -80,38 +75,32 @@ def plan_load(
     `ties` maps names to the name whose weight they share; `skip` says which disk tensors the caller gives up.
     Raises AmbiguousWeightsError; every other trouble is in the plan.
     """
-    planner = _Planner(table, disk, wanted, skip, where)
+    planner = _Planner(table, disk, wanted)
     for name in disk:
         planner.claim(name)
-    for group in planner.groups.values():
-        planner.settle(group)
+    planner.settle(skip, where)
     planner.settle_ties(ties)
-    planner.find_missing(ties)
     return planner.plan
 
 
-def plan_save(table: WeightTable, memory: Collection[str]) -> list[Step]:
+def plan_save(table: WeightTable, memory: Shapes) -> list[Step]:
     """The steps that turn the tensors in `memory` (names as in a headed model) into those on disk."""
     rules = [r for r in (*table.rules, SAME_NAMES) if isinstance(r, Rule)]
     patterns = Patterns(r.memory for r in rules)
-    groups: dict[_Key, _Group] = {}
+    groups: dict[tuple[int, str], _Group] = {}
     for name in memory:
         for match in patterns.match(name):
-            group = _Group.of(rules[match.rule], match)
-            if _guarded(group.rule, match) and all(n in memory for n in group.spelled(group.rule.memory)):
-                groups.setdefault((match.rule, frozenset(group.binding.items())), group).add(match, name)
+            group = _Group(rules[match.rule], match.binding)
+            if _applies(group.rule, match) and all(n in memory for n in group.spelled(group.rule.memory)):
+                key = match.rule, group.spelled(group.rule.disk)[0]
+                groups.setdefault(key, group).add(match, name)
                 break
-    return [Step(group.rule, group.binding, group.inputs()) for group in groups.values()]
-
-
-def spelled(rule: Rule, pattern: str, binding: Binding, numbers: Sequence[int]) -> list[str]:
-    """The names `pattern` stands for under `binding`: one per number where the rule gathers, else one."""
-    if rule.gathered is None or f"{{{rule.gathered}}}" not in pattern:
-        return [fill(pattern, binding)]
-    return [fill(pattern, {**binding, rule.gathered: str(number)}) for number in numbers]
-
-
-_Key = tuple[int, frozenset[tuple[str, str]]]
+    steps: list[Step] = []
+    for group in groups.values():
+        inputs = group.names()
+        results = group.rule.op.inverse(_outlines(inputs, memory)) if group.rule.gathered else group.rule.disk
+        steps.append(Step(group.rule, inputs, group.spelled(group.rule.disk, len(results))))
+    return steps
 
 
 @final
@@ -123,62 +112,60 @@ class _Group:
     binding: Binding
     found: dict[int, dict[int, str]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, rule: Rule, match: Match) -> _Group:
-        return cls(rule, {hole: value for hole, value in match.binding.items() if hole != rule.gathered})
-
     def add(self, match: Match, name: str) -> None:
         number = int(match.binding.get(self.rule.gathered or "", "0"))
         self.found.setdefault(match.slot, {})[number] = name
 
-    def spelled(self, patterns: tuple[str, ...]) -> list[str]:
-        return [name for pattern in patterns for name in spelled(self.rule, pattern, self.binding, (0,))]
-
-    def inputs(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         return tuple(name for _, numbers in sorted(self.found.items()) for _, name in sorted(numbers.items()))
 
-    def lost(self) -> tuple[str, ...]:
+    def spelled(self, patterns: tuple[str, ...], count: int = 1) -> tuple[str, ...]:
+        """`count` names in an op's order: pattern by pattern and, where they are gathered, number by number."""
+        hole = self.rule.gathered
+        if hole is None or f"{{{hole}}}" not in patterns[0]:
+            return tuple(pattern.format_map(self.binding) for pattern in patterns)
+        numbers = range(max(count // len(patterns), 1))
+        return tuple(p.format_map({**self.binding, hole: n}) for p in patterns for n in numbers)
+
+    def lost(self, prefix: str) -> tuple[str, ...]:
         """Disk names that the found ones imply: the rest of a fused set, or gaps in the numbering."""
         count = 1 + max(number for numbers in self.found.values() for number in numbers)
-        return tuple(
-            spelled(self.rule, pattern, self.binding, (number,))[0]
-            for slot, pattern in enumerate(self.rule.disk)
-            for number in range(count)
-            if number not in self.found.get(slot, {})
-        )
+        implied = self.spelled(self.rule.disk, count * len(self.rule.disk))
+        names = self.names()
+        if len(names) == len(implied):
+            return ()
+        return tuple(short for name in implied if (short := name.removeprefix(prefix)) not in names)
 
 
 @final
 class _Planner:
-    """Builds a LoadPlan name by name."""
+    """Builds a LoadPlan: every name is claimed, then every claim is checked."""
 
-    def __init__(
-        self, table: WeightTable, disk: Shapes, wanted: Shapes, skip: Callable[[str], bool], where: str
-    ) -> None:
+    def __init__(self, table: WeightTable, disk: Shapes, wanted: Shapes) -> None:
         self.plan = LoadPlan()
-        self.groups: dict[_Key, _Group] = {}
-        self._table, self._disk, self._wanted, self._skip, self._where = table, disk, wanted, skip, where
+        self._table, self._disk, self._wanted = table, disk, wanted
         self._rules = (*table.rules, SAME_NAMES)
         self._patterns = Patterns(r.disk for r in self._rules)
-        self._bare = bool(table.prefix) and not any(name.startswith(table.prefix) for name in disk)
+        bare = not any(name.startswith(table.prefix) for name in disk)
+        self._absent = table.prefix if bare else ""
+        self._groups: dict[tuple[int, str], _Group] = {}
         self._given: dict[str, Step] = {}
 
     def claim(self, name: str) -> None:
         """Give `name` to the first rule that fits it and leads to weights the model has."""
         other_head = False
-        for spelling in (self._table.prefix + name, name) if self._bare else (name,):
+        for spelling in (self._absent + name, name) if self._absent else (name,):
             for match in self._patterns.match(spelling):
                 rule = self._rules[match.rule]
-                if not _guarded(rule, match):
+                if not _applies(rule, match):
                     continue
                 if isinstance(rule, Drop):
                     self.plan.dropped[name] = rule.why
                     return
-                group = _Group.of(rule, match)
-                key = (match.rule, frozenset(group.binding.items()))
-                targets = () if key in self.groups else group.spelled(rule.memory)
+                group = _Group(rule, match.binding)
+                targets = group.spelled(rule.memory)
                 if all(target in self._wanted for target in targets):
-                    self.groups.setdefault(key, group).add(match, name)
+                    self._groups.setdefault((match.rule, targets[0]), group).add(match, name)
                     return
                 other_head = other_head or _is_other_head(targets, self._wanted)
         if other_head:
@@ -186,41 +173,30 @@ class _Planner:
         else:
             self.plan.unexpected.append(name)
 
-    def settle(self, group: _Group) -> None:
-        """Turn a group into a step whose results have the right shapes, or record why it cannot be one."""
-        inputs, targets = group.inputs(), group.spelled(group.rule.memory)
-        if lost := group.lost():
-            self.plan.missing.update(dict.fromkeys(targets, lost))
-            self.plan.unexpected += inputs
-            return
-        step = Step(group.rule, group.binding, inputs)
-        try:
-            shapes = _result_shapes(step, self._disk)
-        except (RuntimeError, ValueError) as error:  # torch's own words for sizes that do not add up
-            self.plan.mismatched.append(
-                Mismatch(
-                    name=targets[0],
-                    disk=inputs,
-                    found=self._disk[inputs[0]],
-                    needed=self._wanted[targets[0]],
-                    blame=f"{group.rule.op}: {str(error).splitlines()[0]}",
-                )
-            )
-            self._given.update(dict.fromkeys(targets, step))
-            return
-        for target, shape in shapes.items():
-            if target in self._given:
-                if not all(self._skip(name) for name in inputs):
-                    raise AmbiguousWeightsError(target, self._given[target].inputs, inputs, where=self._where)
-                self.plan.dropped.update(dict.fromkeys(inputs, LEFT_OUT))
-                return
-            if shape != (needed := self._wanted.get(target, shape)):
-                self.plan.mismatched.append(Mismatch(name=target, disk=inputs, found=shape, needed=needed))
-        self._given.update(dict.fromkeys(shapes, step))
-        self.plan.steps.append(step)
+    def settle(self, skip: Callable[[str], bool], where: str) -> None:
+        """Turn claims into steps whose results have the right shapes, or record why they cannot be."""
+        plan, given = self.plan, self._given
+        for group in self._groups.values():
+            rule, inputs = group.rule, group.names()
+            if lost := group.lost(self._absent):
+                plan.missing.update(dict.fromkeys(group.spelled(rule.memory), lost))
+                plan.unexpected += inputs
+                continue
+            shapes = self._result_shapes(group, inputs)
+            step = Step(rule, inputs, group.spelled(rule.memory, len(shapes)))
+            if taken := [name for name in step.outputs if name in given]:
+                if not all(map(skip, inputs)):
+                    raise AmbiguousWeightsError(taken[0], given[taken[0]].inputs, inputs, where=where)
+                plan.dropped.update(dict.fromkeys(inputs, LEFT_OUT))
+                continue
+            plan.steps.append(step)
+            for name, shape in zip(step.outputs, shapes, strict=False):
+                given[name] = step
+                if shape != (needed := self._wanted.get(name, shape)):
+                    plan.mismatched.append(Mismatch(name=name, disk=inputs, found=shape, needed=needed))
 
     def settle_ties(self, ties: Mapping[str, str]) -> None:
-        """Keep one step per shared weight, its owner's if there is one; the others only repeat it."""
+        """Keep one step per shared weight, its owner's if there is one; then see what is still missing."""
         kept: set[str] = set()
         for name, owner in ties.items():
             if name in self._given:
@@ -228,35 +204,39 @@ class _Planner:
                     self.plan.steps.remove(self._given[name])
                     self.plan.repeats.append(self._given[name])
                 kept.add(owner)
+        settled = {*self._given, *kept, *self.plan.missing}
+        if lacking := {name for name in self._wanted if ties.get(name, name) not in settled}:
+            for step in plan_save(self._table, self._wanted):
+                hint = tuple(name.removeprefix(self._absent) for name in step.outputs)
+                self.plan.missing.update({name: hint for name in step.inputs if name in lacking})
 
-    def find_missing(self, ties: Mapping[str, str]) -> None:
-        """Record the wanted names that no step gives, and what they would be called on disk."""
-        settled = {ties.get(name, name) for name in self._given}
-        lacking = {n for n in self._wanted if ties.get(n, n) not in settled and n not in self.plan.missing}
-        if not lacking:
-            return
-        for step in plan_save(self._table, self._wanted):
-            if lacking.intersection(step.inputs):
-                tensors = [
-                    torch.empty(self._wanted[n], dtype=torch.uint8, device="meta") for n in step.inputs
-                ]
-                names = step.save(tensors)
-                hint = tuple(n.removeprefix(self._table.prefix) if self._bare else n for n in names)
-                self.plan.missing.update({n: hint for n in step.inputs if n in lacking})
+    def _result_shapes(self, group: _Group, inputs: tuple[str, ...]) -> list[tuple[int, ...]]:
+        if isinstance(group.rule.op, Same):
+            return [self._disk[name] for name in inputs]
+        try:
+            return [tuple(t.shape) for t in group.rule.op.forward(_outlines(inputs, self._disk))]
+        except (RuntimeError, ValueError) as error:  # torch's own words for sizes that do not add up
+            target = group.spelled(group.rule.memory)[0]
+            self.plan.mismatched.append(
+                Mismatch(
+                    name=target,
+                    disk=inputs,
+                    found=self._disk[inputs[0]],
+                    needed=self._wanted[target],
+                    blame=f"{group.rule.op}: {str(error).splitlines()[0]}",
+                )
+            )
+            return [self._wanted[name] for name in group.spelled(group.rule.memory)]
 
 
-def _guarded(rule: Rule | Drop, match: Match) -> bool:
+def _outlines(names: tuple[str, ...], shapes: Shapes) -> list[Tensor]:
+    return [torch.empty(shapes[name], dtype=torch.uint8, device="meta") for name in names]
+
+
+def _applies(rule: Rule | Drop, match: Match) -> bool:
     return rule.layers is None or int(match.binding["layer"]) in rule.layers
 
 
 def _is_other_head(targets: Sequence[str], wanted: Collection[str]) -> bool:
     parts = {target.removeprefix(MEMORY_PREFIX).split(".")[0] for target in targets} & HEADS
     return bool(parts) and not any(n.removeprefix(MEMORY_PREFIX).split(".")[0] in parts for n in wanted)
-
-
-def _result_shapes(step: Step, disk: Shapes) -> dict[str, tuple[int, ...]]:
-    if isinstance(step.rule.op, Same):
-        names = [fill(pattern, step.binding) for pattern in step.rule.memory]
-        return {name: disk[source] for name, source in zip(names, step.inputs, strict=True)}
-    tensors = [torch.empty(disk[name], dtype=torch.uint8, device="meta") for name in step.inputs]
-    return {name: tuple(tensor.shape) for name, tensor in step.load(tensors).items()}

@@ -28,7 +28,7 @@ def disk_tensors(model: nn.Module, table: WeightTable, *, is_base: bool) -> dict
     slots, ties = find_slots(model, MEMORY_PREFIX if is_base else "")
     memory = {name: slot.tensor.detach() for name, slot in slots.items() if name not in ties}
     stored: dict[str, TensorBytes] = {}
-    for step in plan_save(table, memory):
+    for step in plan_save(table, {name: tuple(tensor.shape) for name, tensor in memory.items()}):
         inputs = [memory[name] for name in step.inputs]
         outlines = step.save([torch.empty_like(tensor, device="meta") for tensor in inputs])
         # Many results are slices of one stack; a single one may be a copy, which is better made late.

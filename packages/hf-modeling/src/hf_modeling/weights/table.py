@@ -34,6 +34,8 @@ class Rule:
     memory: tuple[str, ...]
     op: Op = field(default_factory=Same)
     layers: frozenset[int] | None = None
+    gathered: str | None = field(init=False)
+    """The placeholder that only one side has: its numbers are stacked by the op."""
 
     def __post_init__(self) -> None:
         disk, memory = placeholders(self.disk), placeholders(self.memory)
@@ -42,11 +44,7 @@ class Rule:
                 f"weight rule {self.disk} <-> {self.memory}: the two sides may differ in one number "
                 f"placeholder, the one that is stacked; they differ in {sorted(disk ^ memory)}"
             )
-
-    @property
-    def gathered(self) -> str | None:
-        """The placeholder that only one side has."""
-        return next(iter(placeholders(self.disk) ^ placeholders(self.memory)), None)
+        object.__setattr__(self, "gathered", next(iter(disk ^ memory), None))
 
 
 @final
