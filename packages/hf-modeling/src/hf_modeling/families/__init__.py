@@ -19,6 +19,9 @@ ENTRY_POINTS = "hf_modeling.families"
 FAMILIES: Mapping[str, str] = {
     "bert": "Bert",
     "llama": "Llama",
+    "mistral": "Mistral",
+    "mixtral": "Mixtral",
+    "qwen3": "Qwen3",
 }
 """model_type -> how the names of its classes begin; its `FAMILY` is in the module named like the type."""
 

@@ -1,0 +1,158 @@
+"""Parts that many decoder families have, as functions from their config fields to spec values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+from hf_modeling.families.facts import activation, rope
+from hf_modeling.spec import (
+    Attention,
+    Block,
+    Causal,
+    DecoderSpec,
+    Embed,
+    EmbedScale,
+    Ffn,
+    GatedMlp,
+    LmHead,
+    MaskRule,
+    Mixer,
+    Norm,
+    PreNorm,
+    Rope,
+    Window,
+)
+from hf_modeling.weights.table import drop
+
+if TYPE_CHECKING:
+    from hf_config.rope import RopeParameters
+    from hf_modeling.families.family import Task
+
+ENDINGS: Final[Mapping[Task, str]] = {
+    "base": "Model",
+    "causal-lm": "ForCausalLM",
+    "sequence-classification": "ForSequenceClassification",
+    "token-classification": "ForTokenClassification",
+    "question-answering": "ForQuestionAnswering",
+}
+"""How the class names of decoders end."""
+
+ROTARY = drop("model.layers.{layer}.self_attn.rotary_emb.inv_freq", why="recomputed from the config")
+"""What older checkpoints store of rotary positions."""
+
+
+class HasHeads(Protocol):
+    """A config with grouped query heads."""
+
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def num_attention_heads(self) -> int: ...
+    @property
+    def num_key_value_heads(self) -> int: ...
+    @property
+    def attention_dropout(self) -> float: ...
+
+
+class HasRope(Protocol):
+    """A config with one set of rope settings for all layers."""
+
+    @property
+    def rope_parameters(self) -> RopeParameters: ...
+    @property
+    def max_position_embeddings(self) -> int: ...
+
+
+class HasMlp(Protocol):
+    """A config with a feed-forward network."""
+
+    @property
+    def intermediate_size(self) -> int: ...
+    @property
+    def hidden_act(self) -> str: ...
+
+
+class HasStack(Protocol):
+    """A config with a vocabulary and a stack of layers."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def pad_token_id(self) -> int | None: ...
+    @property
+    def tie_word_embeddings(self) -> bool: ...
+
+
+class HasLayerKinds(Protocol):
+    """A config that names each layer's kind of attention."""
+
+    @property
+    def layer_types(self) -> tuple[str, ...]: ...
+    @property
+    def sliding_window(self) -> int | None: ...
+
+
+def attention(
+    c: HasHeads, rope: Rope | None, head_dim: int | None = None, *, bias: bool = False
+) -> Attention:
+    """Grouped-query attention over heads of `head_dim` (default: the width shared evenly)."""
+    return Attention(
+        heads=c.num_attention_heads,
+        kv_heads=c.num_key_value_heads,
+        head_dim=head_dim or c.hidden_size // c.num_attention_heads,
+        rope=rope,
+        qkv_bias=bias,
+        output_bias=bias,
+        dropout=c.attention_dropout,
+    )
+
+
+def one_rope(c: HasRope, head_dim: int) -> Rope:
+    """The rotation of every layer, in Llama's layout."""
+    return rope(c.rope_parameters, head_dim, c.max_position_embeddings)
+
+
+def gated_mlp(c: HasMlp, *, bias: bool = False) -> GatedMlp:
+    """Llama's feed-forward network."""
+    return GatedMlp(width=c.intermediate_size, activation=activation(c.hidden_act), bias=bias)
+
+
+def pre_norm(mixer: Mixer, ffn: Ffn, norm: Norm) -> PreNorm:
+    """A block that normalises before each of its two parts."""
+    return PreNorm(mixer=mixer, mixer_norm=norm, ffn=ffn, ffn_norm=norm)
+
+
+def decoder(
+    c: HasStack,
+    blocks: Iterable[Block],
+    norm: Norm | None,
+    *,
+    scale: EmbedScale | None = None,
+    head: LmHead | None = None,
+) -> DecoderSpec:
+    """A decoder over the config's vocabulary, with a plain head unless another is given."""
+    return DecoderSpec(
+        width=c.hidden_size,
+        embed=Embed(vocab=c.vocab_size, padding_id=c.pad_token_id, scale=scale),
+        blocks=tuple(blocks),
+        norm=norm,
+        head=head or LmHead(tied=c.tie_word_embeddings),
+    )
+
+
+def masks(c: HasLayerKinds) -> tuple[MaskRule, ...]:
+    """What each layer may see: its window where it is a sliding layer, everything before it otherwise."""
+    return tuple(window(c.sliding_window if kind == "sliding_attention" else None) for kind in c.layer_types)
+
+
+def window(size: int | None) -> MaskRule:
+    """The last `size` keys, or every earlier key where there is no window."""
+    return Causal() if not size else Window(size=size)
+
+
+def classes(start: str, *tasks: Task) -> Mapping[Task, str]:
+    """Public class names that begin with `start`: of the base model, the causal LM, and further `tasks`."""
+    return {task: start + ENDINGS[task] for task in ("base", "causal-lm", *tasks)}
