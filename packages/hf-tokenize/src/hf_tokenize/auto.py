@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn, Unpack, final
+from typing import Unpack, final
 
 from hf_hub_io import Repo
 from hf_tokenize.load.build import Contradictions, load_tokenizer
@@ -15,7 +15,8 @@ from hf_tokenize.tokenizer import PreTrainedTokenizer
 class AutoTokenizer:
     """Loads tokenizers; there is nothing else to it, and no object of it."""
 
-    def __new__(cls) -> NoReturn:
+    def __init__(self) -> None:
+        # Not __new__ with NoReturn: type checkers then take the class for a function without attributes.
         raise TypeError("AutoTokenizer has no instances; use AutoTokenizer.from_pretrained(folder_or_id)")
 
     @staticmethod
