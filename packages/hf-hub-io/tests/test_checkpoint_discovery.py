@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from hf_hub_io.errors import (
     HeaderError,
     JsonFileError,
     PickleRefusedError,
+    RepoNotFoundError,
     ShardIndexError,
     ShardMissingError,
     TruncatedFileError,
@@ -265,4 +265,5 @@ def test_a_local_repo_lists_suggests_and_stays_inside(tmp_path: Path) -> None:
             repo.find(name)
     with pytest.raises(UnsafePathError):
         Repo.open(tmp_path, subfolder="../up")
-    shutil.rmtree(tmp_path)
+    with pytest.raises(RepoNotFoundError, match="is a file, and a repository is a folder"):
+        Repo.open(tmp_path / "config.json")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -184,6 +186,22 @@ def test_wrong_data_is_refused_and_nothing_changes(bad: TensorBytes, why: str, t
         save_tensors(tmp_path / "out", {"a": tensor(b"2"), "w": bad}, max_shard_size=1)
     assert list(read_all(tmp_path / "out")) == ["old"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_saving_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
+    size, count = 1 << 20, 20
+    lazy = {
+        f"w{i}": TensorBytes(dtype=DType.U8, shape=(size,), data=partial(bytes.__mul__, bytes([i]), size))
+        for i in range(count)
+    }
+    tracemalloc.start()
+    try:
+        save_tensors(tmp_path, lazy, max_shard_size="7MB")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * size
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.safetensors")) > size * count
 
 
 def test_no_tensor_is_called_metadata(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -45,7 +45,7 @@ class Checkpoint:
 
     format: WeightFormat
     files: tuple[WeightFile, ...]
-    tensors: Mapping[str, TensorInfo]
+    tensors: Mapping[str, TensorInfo] = field(repr=False)
     metadata: Mapping[str, str]
     index: Path | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import socket
@@ -66,7 +67,14 @@ class AtomicDirectory:
 
 
 def _aside(target: Path, role: str) -> str:
-    return f".{target.name}.{role}-{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+    return f"{_prefix(target)}{role}-{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def _prefix(target: Path) -> str:
+    """How names beside the target begin; short, so that a long target name leaves room for the rest."""
+    raw = os.fsencode(target.name)
+    name = target.name if len(raw) <= 100 else hashlib.sha256(raw).hexdigest()[:32]
+    return f".{name}."
 
 
 def _commit(stage: Path, target: Path, replaces: tuple[str, ...]) -> None:
@@ -167,7 +175,7 @@ def _exchange_names(one: Path, other: Path) -> bool:
 
 def _clean_up(target: Path) -> None:
     """Heals what a killed save left: an old folder without a target, stages without a process."""
-    prefix, host = f".{target.name}.", socket.gethostname()
+    prefix, host = _prefix(target), socket.gethostname()
     for path in sorted(target.parent.iterdir()):
         if not path.name.startswith(prefix):
             continue

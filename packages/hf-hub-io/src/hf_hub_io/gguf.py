@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import pairwise
 from math import prod
@@ -104,9 +104,9 @@ class GgufFile:
 
     path: Path
     version: int
-    metadata: Mapping[str, GgufValue]
-    tensors: Mapping[str, GgufTensor]
-    _map: mmap.mmap
+    metadata: Mapping[str, GgufValue] = field(repr=False)
+    tensors: Mapping[str, GgufTensor] = field(repr=False)
+    _map: mmap.mmap = field(repr=False)
 
     @classmethod
     def open(cls, path: str | Path, *, writable: bool = False) -> GgufFile:

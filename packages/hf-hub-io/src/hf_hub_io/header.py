@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
@@ -48,7 +48,7 @@ class Header:
     """A checked safetensors header: tensors in the order of their bytes, and the file's own text metadata."""
 
     file: Path
-    tensors: Mapping[str, TensorInfo]
+    tensors: Mapping[str, TensorInfo] = field(repr=False)
     metadata: Mapping[str, str]
     data_start: int
 

@@ -165,6 +165,13 @@ def _checked_id(id_or_path: str | Path) -> str:
         valid = text.count("/") <= 1 and "--" not in text and isinstance(id_or_path, str)
     except ValueError:
         valid = False
+    if Path(id_or_path).expanduser().is_file():
+        folder, name = Path(id_or_path).parent, Path(id_or_path).name
+        raise RepoNotFoundError(
+            f"{text} is a file, and a repository is a folder",
+            fix=f"open {str(folder)!r}; to choose the weights in it, pass weights_name={name!r} to discover",
+            repo=text,
+        )
     if not valid:
         raise RepoNotFoundError(
             f"{text!r} is neither a folder on this machine nor a Hub id",

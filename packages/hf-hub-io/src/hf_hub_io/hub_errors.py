@@ -26,7 +26,7 @@ from hf_hub_io.errors import (
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
-_CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS}
+_CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,8 @@ def translated(asked: Asked) -> Iterator[None]:
     except OSError as error:
         if error.errno in _CANNOT_WRITE:
             raise _not_writable(error, asked) from None
-        if isinstance(error, (ConnectionError, transport)):
+        # Without a number it is the client's own: a transfer that ended with the wrong size.
+        if error.errno is None or isinstance(error, (ConnectionError, transport)):
             raise _unreachable(error, asked) from None
         raise
     except transport as error:

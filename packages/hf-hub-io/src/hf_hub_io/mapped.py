@@ -7,7 +7,7 @@ import mmap
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -28,7 +28,7 @@ class MappedFile:
     """
 
     header: Header
-    _map: mmap.mmap
+    _map: mmap.mmap = field(repr=False)
 
     @classmethod
     def open(cls, path: str | Path, *, writable: bool = False) -> MappedFile:
