@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hf_config
+from hf_config import families
 from hf_config.base import PreTrainedConfig
 from hf_config.convert import decode_special_floats
 from hf_config.registry import FAMILIES, MODULES, config_class
@@ -47,21 +48,26 @@ def test_the_module_list_has_no_strangers() -> None:
     assert {path.stem for path in (SOURCE / "families").glob("*.py")} - {"__init__"} == modules
 
 
-def test_static_names_equal_the_registry() -> None:
-    tree = ast.parse((SOURCE / "__init__.py").read_text())
+def imported_names(path: Path) -> set[tuple[str, str]]:
+    tree = ast.parse(path.read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    imported = {
-        (node.module, alias.name)
+    return {
+        (str(node.module), alias.name)
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    families = {
+
+
+def test_static_names_equal_the_registry() -> None:
+    expected = {
         (f"hf_config.families.{MODULES.get(model_type, model_type).replace('-', '_')}", name)
         for model_type, name in FAMILIES.items()
     }
-    assert {(module, name) for module, name in imported if "families" in str(module)} == families
-    assert sorted(name for _, name in imported) == sorted(hf_config.__all__)
+    assert imported_names(SOURCE / "families" / "__init__.py") == expected
+    assert sorted(name for _, name in expected) == sorted(families.__all__)
+    core = {name for _, name in imported_names(SOURCE / "__init__.py")} - {"*"}
+    assert sorted(hf_config.__all__) == sorted([*core, *families.__all__])
 
 
 @pytest.mark.parametrize("name", hf_config.__all__)
@@ -80,11 +86,11 @@ def test_importing_is_light_and_one_family_loads_one_module() -> None:
         "before = set(sys.modules)\n"
         "hf_config.LlamaConfig()\n"
         "heavy = {'torch', 'numpy', 'jinja2', 'httpx', 'requests', 'huggingface_hub'} & set(sys.modules)\n"
-        "families = sorted(name for name in sys.modules if name.startswith('hf_config.families.'))\n"
-        "print(sorted(heavy), families, [name for name in before if name.startswith('hf_config.')])\n"
+        "loaded = sorted(name for name in sys.modules if name.startswith('hf_config.families.'))\n"
+        "print(sorted(heavy), loaded, [name for name in before if name.startswith('hf_config.')])\n"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[] ['hf_config.families.llama'] []"
+    assert result.stdout.strip() == "[] ['hf_config.families.llama'] ['hf_config.families']"
 
 
 @settings(max_examples=30, deadline=None)

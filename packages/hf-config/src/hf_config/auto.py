@@ -1,9 +1,8 @@
 """`AutoConfig`: the right family's configuration, chosen by model_type."""
 
-from pathlib import Path
-from typing import Unpack, final
+from typing import final
 
-from hf_config.base import ConfigOverrides, PreTrainedConfig
+from hf_config.base import PreTrainedConfig
 from hf_config.registry import config_class
 
 
@@ -11,27 +10,8 @@ from hf_config.registry import config_class
 class AutoConfig:
     """Reads or makes a configuration of the family that model_type names."""
 
-    @staticmethod
-    def from_pretrained(
-        path_or_repo: str | Path,
-        *,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        token: str | None = None,
-        subfolder: str = "",
-        local_files_only: bool = False,
-        **overrides: Unpack[ConfigOverrides],
-    ) -> PreTrainedConfig:
-        """The configuration in a local folder or a Hub repository; see PreTrainedConfig.from_pretrained."""
-        return PreTrainedConfig.from_pretrained(
-            path_or_repo,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-            subfolder=subfolder,
-            local_files_only=local_files_only,
-            **overrides,
-        )
+    from_pretrained = PreTrainedConfig.from_pretrained
+    """The configuration in a local folder or a Hub repository, read by the class of its family."""
 
     @staticmethod
     def for_model(model_type: str, **fields: object) -> PreTrainedConfig:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal, Self, TypedDict, Unpack
 
@@ -10,8 +9,8 @@ from hf_config.convert import decode_special_floats, encode_special_floats
 from hf_config.errors import ConfigError, InconsistentFieldsError, InvalidFieldError, UnsupportedKeyError
 from hf_config.harmless import HARMLESS_KEYS
 from hf_config.quantization import QuantizationConfig
-from hf_config.record import Record, completed, record
-from hf_config.rules import apply_rules
+from hf_config.record import Record, completed, derived, once_called, record
+from hf_config.rules import check_fields
 from hf_hub_io.atomic import atomic_write_text
 from hf_hub_io.jsonio import JsonValue, dump_json, read_json_object
 
@@ -58,12 +57,6 @@ class ConfigOverrides(TypedDict, total=False):
     vocab_size: int
 
 
-def _dtype(owner: Record, given: object, absorbed: Mapping[str, object]) -> str | None:
-    value = absorbed.get("torch_dtype") if given is None else given
-    # Libraries pass their own objects, whose text is "torch.bfloat16".
-    return None if value is None else str(value).removeprefix("torch.")
-
-
 def labels(default: int = 2) -> Mapping[int, str]:
     """A field of label names by number; `num_labels` stands for as many unnamed ones."""
 
@@ -87,16 +80,8 @@ def labels(default: int = 2) -> Mapping[int, str]:
     return names
 
 
-def _label2id(owner: "PreTrainedConfig", given: object, absorbed: Mapping[str, object]) -> object:
-    return {label: index for index, label in owner.id2label.items()} if given is None else given
-
-
-def _name_or_path(owner: Record, given: object, absorbed: Mapping[str, object]) -> str:
-    return str(given or absorbed.get("_name_or_path") or "")
-
-
-def _quantization(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
-    return given if given is not None else absorbed.get("compression_config")
+def _numbers(config: "PreTrainedConfig") -> Mapping[str, int]:
+    return {label: number for number, label in config.id2label.items()}
 
 
 @record
@@ -113,7 +98,7 @@ class PreTrainedConfig(Record):
     """Keys of the family's format that we do not act on, each with the value that asks for nothing."""
 
     architectures: tuple[str, ...] | None = None
-    dtype: DTypeName | None = completed(_dtype, absorbs=("torch_dtype",))
+    dtype: DTypeName | None = once_called("torch_dtype", None)
     is_encoder_decoder: bool = False
     tie_word_embeddings: bool = True
     use_cache: bool = True
@@ -122,17 +107,15 @@ class PreTrainedConfig(Record):
     pad_token_id: int | None = None
     decoder_start_token_id: int | None = None
     id2label: Mapping[int, str] = labels()
-    label2id: Mapping[str, int] = completed(
-        _label2id, absorbs=("num_labels",), restarts=("num_labels", "id2label")
-    )
+    label2id: Mapping[str, int] = derived(_numbers, restarts=("num_labels", "id2label"))
     problem_type: ProblemType | None = None
     output_attentions: bool = False
     output_hidden_states: bool = False
     return_dict: bool = True
     chunk_size_feed_forward: int = 0
     attn_implementation: AttentionImplementation | None = None
-    quantization_config: QuantizationConfig | None = completed(_quantization, absorbs=("compression_config",))
-    name_or_path: str = completed(_name_or_path, absorbs=("_name_or_path",), compare=False)
+    quantization_config: QuantizationConfig | None = once_called("compression_config", None)
+    name_or_path: str = once_called("_name_or_path", "", compare=False)
     transformers_version: str | None = field(default=None, compare=False)
 
     @property
@@ -155,17 +138,14 @@ class PreTrainedConfig(Record):
 
     def check(self) -> None:
         """Raises ConfigError if fields contradict each other or ask for what is not implemented."""
-        owner = type(self).__name__
-        asked = [
-            key
-            for key, neutral in self.UNIMPLEMENTED.items()
-            if self.extra.get(key, neutral) not in (neutral, None)
-        ]
-        if asked:
-            raise UnsupportedKeyError(owner, asked)
         values = dict(vars(self))
         values.update({alias: values[target] for alias, target in self.aliases().items()})
-        apply_rules(owner, values)
+        if self.UNIMPLEMENTED:
+            held = {**self.extra, **values}
+            asked = [key for key, off in self.UNIMPLEMENTED.items() if held.get(key) not in (off, None)]
+            if asked:
+                raise UnsupportedKeyError(type(self).__name__, asked)
+        check_fields(type(self).__name__, values)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], /) -> Self:
@@ -173,20 +153,22 @@ class PreTrainedConfig(Record):
 
         On `PreTrainedConfig` itself, `model_type` chooses the family. Raises ConfigError.
         """
-        named = data.get("model_type")
+        family: type[PreTrainedConfig] = cls
         if cls is PreTrainedConfig:
             from hf_config.registry import family_of
 
-            found = family_of(data).from_dict(data)
-            assert isinstance(found, cls)
-            return found
-        if named and named != cls.model_type and named not in cls.OTHER_MODEL_TYPES:
+            family = family_of(data)
+        values = family.sort_keys(data)
+        named = values["extra"].pop("model_type", None)
+        if named and named != family.model_type and named not in family.OTHER_MODEL_TYPES:
             raise InconsistentFieldsError(
-                f"model_type is {named!r} and {cls.__name__} reads {cls.model_type!r}",
+                f"model_type is {named!r} and {family.__name__} reads {family.model_type!r}",
                 fields=("model_type",),
                 fix="let AutoConfig choose the class",
             )
-        return super().from_dict({key: value for key, value in data.items() if key != "model_type"})
+        config = family(**values)
+        assert isinstance(config, cls)
+        return config
 
     @classmethod
     def from_pretrained(
@@ -231,7 +213,8 @@ class PreTrainedConfig(Record):
 
     def to_diff_dict(self) -> dict[str, JsonValue]:
         """What a config.json holds: the family's fields, and shared ones that are not at their default."""
-        shared = PreTrainedConfig.field_names() - _family_fields(type(self))
+        families = [base for base in type(self).__mro__ if base not in PreTrainedConfig.__mro__]
+        shared = PreTrainedConfig.field_names().difference(*(base.__annotations__ for base in families))
         defaults = PreTrainedConfig().to_dict()
         return {
             key: value
@@ -249,14 +232,6 @@ class PreTrainedConfig(Record):
         path = Path(save_directory) / CONFIG_NAME
         atomic_write_text(path, self.to_json_string())
         return path
-
-
-@cache
-def _family_fields(cls: type[PreTrainedConfig]) -> frozenset[str]:
-    classes = [
-        base for base in cls.__mro__ if issubclass(base, PreTrainedConfig) and base is not PreTrainedConfig
-    ]
-    return frozenset(name for base in classes for name in base.__annotations__)
 
 
 def read_config_file(

@@ -141,7 +141,7 @@ def auto(run: Callable[[Never], int]) -> int:
 
 
 def renamed(older: str, default: T) -> T:
-    """A field whose value older files keep under the name `older`, which wins where both are present."""
+    """A field that older files call `older`, which wins where both are present."""
 
     def complete(owner: Never, given: object, absorbed: Mapping[str, object]) -> object:
         return absorbed.get(older, default if given is None else given)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import cache
 from types import NoneType
 from typing import (
     Any,
@@ -17,7 +16,16 @@ from typing import (
     overload,
 )
 
-from hf_config.convert import JsonObject, MismatchError, convert, encode_special_floats, plain
+from hf_config.convert import (
+    MismatchError,
+    convert,
+    describe,
+    encode_special_floats,
+    exact_texts,
+    exact_types,
+    hint,
+    plain,
+)
 from hf_config.errors import (
     FrozenConfigError,
     InconsistentFieldsError,
@@ -51,9 +59,14 @@ class Alias(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """How a field gets its value: `run(record, given, absorbed)`, reading other spellings from `absorbs`."""
+    """How a field gets a value that is not simply given: at most one of the functions is set.
 
-    run: Callable[[Any, object, Mapping[str, object]], object]
+    `complete(record, given, absorbed)` always decides, `derive(record)` where nothing is given; with neither,
+    the field is one that older files call by another name.
+    """
+
+    complete: Callable[[Any, object, Mapping[str, object]], object] | None = None
+    derive: Callable[[Any], object] | None = None
     absorbs: tuple[str, ...] = ()
     restarts: tuple[str, ...] = ()
 
@@ -63,79 +76,93 @@ def completed(
     *,
     absorbs: tuple[str, ...] = (),
     restarts: tuple[str, ...] = (),
-    compare: bool = True,
 ) -> Any:  # as dataclasses.field: the annotation beside it is the type, and the result is converted to it
     """A field whose value is always `run(record, given or None, absorbed)`.
 
     `absorbs` names keys of older formats which this field replaces; `restarts` names keys whose change by
     `replace` forgets the given value. Fields are completed in the order of their declaration.
     """
-    completion = Completion(run=run, absorbs=absorbs, restarts=restarts)
-    return field(default=None, compare=compare, metadata={"completion": completion})
+    completion = Completion(complete=run, absorbs=absorbs, restarts=restarts)
+    return field(default=None, metadata={"completion": completion})
 
 
-def derived(run: Callable[[Never], T]) -> T:
+def derived(run: Callable[[Never], T], *, restarts: tuple[str, ...] = ()) -> T:
     """A field that is `run(record)` when it is absent or null, such as a head size."""
-
-    def complete(owner: Never, given: object, absorbed: Mapping[str, object]) -> object:
-        return run(owner) if given is None else given
-
-    value: T = completed(complete)
+    completion = Completion(derive=run, restarts=restarts)
+    value: T = field(default=None, metadata={"completion": completion})  # type: ignore[assignment] # never None
     return value
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
-def record(cls: type[R]) -> type[R]:
-    """Class decorator: makes annotated names fields, all keyword-only; the instances are immutable."""
-    return dataclass(init=False, repr=False, kw_only=True)(cls)
+def once_called(older: str, default: T, *, compare: bool = True) -> T:
+    """A field that older files call `older`; its own name wins where both are present."""
+    return field(default=default, compare=compare, metadata={"completion": Completion(absorbs=(older,))})
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Slot:
+class Slot:
     """One field of a record class, resolved once per class."""
 
     name: str
     kind: object
     nullable: bool
+    types: frozenset[type]
+    texts: frozenset[str]
     default: Field[Any]
     completion: Completion | None
 
 
-@cache
-def _slots(cls: type["Record"]) -> tuple[_Slot, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What building a record of one class needs to know. Completed fields come last, as they read the others."""
+
+    slots: tuple[Slot, ...]
+    aliases: Mapping[str, str]
+    names: frozenset[str]
+    keys: frozenset[str]
+
+
+def _planned(cls: type["Record"]) -> Plan:
     hints = get_type_hints(cls)
-    return tuple(
-        _Slot(
+    slots = [
+        Slot(
             name=f.name,
             kind=hints[f.name],
             nullable=hints[f.name] is object or NoneType in get_args(hints[f.name]),
+            types=exact_types(hints[f.name]),
+            texts=exact_texts(hints[f.name]),
             default=f,
             completion=f.metadata.get("completion"),
         )
         for f in fields(cls)
         if f.name != "extra"
-    )
-
-
-@cache
-def _aliases(cls: type["Record"]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
+    ]
+    aliases: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        found.update({name: value.target for name, value in vars(base).items() if isinstance(value, Alias)})
-    return found
-
-
-@cache
-def _absorbed(cls: type["Record"]) -> frozenset[str]:
-    names = {slot.name for slot in _slots(cls)}
-    return frozenset(
-        key for slot in _slots(cls) if slot.completion for key in slot.completion.absorbs if key not in names
+        aliases.update({name: value.target for name, value in vars(base).items() if isinstance(value, Alias)})
+    names = frozenset(slot.name for slot in slots)
+    absorbed = {key for slot in slots if slot.completion for key in slot.completion.absorbs}
+    return Plan(
+        slots=tuple(sorted(slots, key=lambda slot: slot.completion is not None)),
+        aliases=aliases,
+        names=names,
+        keys=names | absorbed,
     )
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+def record(cls: type[R]) -> type[R]:
+    """Class decorator: makes annotated names fields, all keyword-only; the instances are immutable."""
+    built = dataclass(init=False, repr=False, kw_only=True)(cls)
+    built.PLAN = _planned(built)
+    return built
 
 
 @record
-class Record(JsonObject):
+class Record:
     """Base of every configuration object: typed fields, unknown keys in `extra`, immutable."""
+
+    PLAN: ClassVar[Plan]
+    """How to build a record of this class; `record` works it out once."""
 
     OMIT_NULL: ClassVar[bool] = False
     """Whether null fields are left out when writing."""
@@ -144,24 +171,35 @@ class Record(JsonObject):
 
     def __init__(self, **values: object) -> None:
         cls = type(self)
-        values = _own_names(cls, values)
-        known = {slot.name for slot in _slots(cls)} | _absorbed(cls) | {"extra"}
-        for name in values:
-            if name not in known:
-                raise UnknownFieldError(cls.__name__, name, known - {"extra"})
+        plan = cls.PLAN
+        if not plan.aliases.keys().isdisjoint(values):
+            values = _own_names(cls, values)
+        extra = values.pop("extra", None)
+        for name in values.keys() - plan.keys:
+            raise UnknownFieldError(cls.__name__, name, plan.keys | plan.aliases.keys())
         state = vars(self)
-        state["extra"] = _as_extra(cls, values.pop("extra", None))
-        state["_given"] = frozenset(values)
-        late: list[_Slot] = []
-        for slot in _slots(cls):
-            if slot.completion is None:
-                state[slot.name] = (
-                    _checked(cls, slot, values[slot.name]) if slot.name in values else _default(cls, slot)
-                )
-            else:
-                late.append(slot)
-        for slot in late:
-            _complete(self, slot, values)
+        state["extra"] = _as_extra(cls, extra) if extra else {}
+        state["_given"] = plan.names & values.keys()
+        for slot in plan.slots:
+            completion = slot.completion
+            value = values.get(slot.name)
+            if completion is None:
+                if slot.name not in values:
+                    value = slot.default.default
+                    if value is MISSING:
+                        value = _made_default(cls, slot)
+            elif completion.complete is not None:
+                absorbed = {key: values[key] for key in completion.absorbs if values.get(key) is not None}
+                value = completion.complete(self, value, absorbed)
+            elif value is None:
+                if completion.derive is not None:
+                    value = completion.derive(self)
+                else:
+                    value = values.get(completion.absorbs[0], slot.default.default)
+            # Most values fit as they are; only the others cost a call.
+            if type(value) not in slot.types and not (type(value) is str and value in slot.texts):
+                value = _converted(cls, slot, value)
+            state[slot.name] = value
         self.check()
 
     def check(self) -> None:
@@ -173,24 +211,31 @@ class Record(JsonObject):
 
         Keys that nobody defines are kept in `extra`; null in a field that cannot be null means its default.
         """
-        known = cls.field_names() | _absorbed(cls) | _aliases(cls).keys()
-        null_is_default = {slot.name for slot in _slots(cls) if not slot.nullable}
-        values = {
-            key: value
-            for key, value in data.items()
-            if key in known and not (value is None and _aliases(cls).get(key, key) in null_is_default)
-        }
-        return cls(**values, extra={key: value for key, value in data.items() if key not in known})
+        return cls(**cls.sort_keys(data))
+
+    @classmethod
+    def sort_keys(cls, data: Mapping[str, object]) -> dict[str, Any]:
+        """The constructor's arguments for a parsed JSON object: what nobody defines goes into `extra`."""
+        plan = cls.PLAN
+        required = {slot.name for slot in plan.slots if not slot.nullable}
+        values: dict[str, Any] = {}
+        extra: dict[str, object] = {}
+        for key, value in data.items():
+            if key not in plan.keys and key not in plan.aliases:
+                extra[key] = value
+            elif value is not None or plan.aliases.get(key, key) not in required:
+                values[key] = value
+        return {**values, "extra": extra}
 
     @classmethod
     def field_names(cls) -> frozenset[str]:
         """The names of the typed fields, without aliases and without `extra`."""
-        return frozenset(slot.name for slot in _slots(cls))
+        return cls.PLAN.names
 
     @classmethod
     def aliases(cls) -> Mapping[str, str]:
         """Further names of fields, each with the field it stands for."""
-        return _aliases(cls)
+        return cls.PLAN.aliases
 
     def was_given(self, name: str) -> bool:
         """Whether the field was in the file or the call, even as null, rather than derived or left out."""
@@ -198,7 +243,7 @@ class Record(JsonObject):
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Every field and every kept unknown key, in JSON's own types."""
-        written = {slot.name: plain(getattr(self, slot.name)) for slot in _slots(type(self))}
+        written = {slot.name: plain(vars(self)[slot.name]) for slot in type(self).PLAN.slots}
         if self.OMIT_NULL:
             written = {name: value for name, value in written.items() if value is not None}
         return {**self.extra, **written}
@@ -215,12 +260,8 @@ class Record(JsonObject):
         cls = type(self)
         changes = _own_names(cls, changes)
         state = vars(self)
-        kept = {name: state[name] for name in state["_given"] if name in state and name not in changes}
-        for slot in _slots(cls):
-            # A field given in an older spelling is as given as any other, until that spelling changes.
-            spellings = {slot.name, *slot.completion.absorbs} if slot.completion else set()
-            if state["_given"] & spellings and not spellings & changes.keys():
-                kept[slot.name] = state[slot.name]
+        kept = {name: state[name] for name in state["_given"] if name not in changes}
+        for slot in cls.PLAN.slots:
             if slot.completion and not changes.keys().isdisjoint(slot.completion.restarts):
                 kept.pop(slot.name, None)
         return cls(**{"extra": self.extra, **kept, **changes})
@@ -232,13 +273,13 @@ class Record(JsonObject):
         raise FrozenConfigError(type(self).__name__, name)
 
     def __repr__(self) -> str:
-        cls = type(self)
-        shown = [f"{name}={vars(self)[name]!r}" for name in sorted(vars(self)["_given"] & cls.field_names())]
-        return f"{cls.__name__}({', '.join(shown)})"
+        state = vars(self)
+        shown = [f"{name}={state[name]!r}" for name in sorted(state["_given"])]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _own_names(cls: type[Record], values: Mapping[str, object]) -> dict[str, object]:
-    aliases = _aliases(cls)
+    aliases = cls.PLAN.aliases
     named: dict[str, object] = {}
     for name, value in values.items():
         own = aliases.get(name, name)
@@ -254,34 +295,27 @@ def _own_names(cls: type[Record], values: Mapping[str, object]) -> dict[str, obj
 
 
 def _as_extra(cls: type[Record], value: object) -> dict[str, JsonValue]:
-    if value is None:
-        return {}
     if not isinstance(value, Mapping):
         raise InvalidFieldError(cls.__name__, "extra", value, "a mapping of further keys")
     return {str(key): plain(item) for key, item in value.items()}
 
 
-def _default(cls: type[Record], slot: _Slot) -> object:
+def _made_default(cls: type[Record], slot: Slot) -> object:
     if slot.default.default_factory is not MISSING:
         return slot.default.default_factory()
-    if slot.default.default is MISSING:
-        raise InvalidFieldError(
-            cls.__name__, slot.name, None, "a value, which has no default", fix=f"give {slot.name}"
-        )
-    return slot.default.default
+    raise InvalidFieldError(
+        cls.__name__, slot.name, None, "a value, which has no default", fix=f"give {slot.name}"
+    )
 
 
-def _checked(cls: type[Record], slot: _Slot, value: object) -> object:
+def _converted(cls: type[Record], slot: Slot, value: object) -> object:
     try:
         return convert(value, slot.kind)
-    except MismatchError as mismatch:
+    except MismatchError:
         raise InvalidFieldError(
-            cls.__name__, slot.name, value, mismatch.expected, fix=mismatch.fix or f"correct {slot.name}"
+            cls.__name__,
+            slot.name,
+            value,
+            describe(slot.kind),
+            fix=hint(value, slot.kind) or f"correct {slot.name}",
         ) from None
-
-
-def _complete(owner: Record, slot: _Slot, values: Mapping[str, object]) -> None:
-    assert slot.completion is not None
-    absorbed = {key: values[key] for key in slot.completion.absorbs if values.get(key) is not None}
-    value = slot.completion.run(owner, values.get(slot.name), absorbed)
-    vars(owner)[slot.name] = _checked(type(owner), slot, value)

@@ -103,7 +103,7 @@ def rope(
         _adopt(owner, raw, "partial_rotary_factor", absorbed, partial_key, share)
         if renamed_types:
             raw["rope_type"] = renamed_types.get(str(raw.get("rope_type")), raw.get("rope_type", "default"))
-        return _with_original_length(owner, raw)
+        return _made(owner, raw)
 
     settings: RopeParameters = completed(run, absorbs=tuple(filter(None, keys)))
     return settings
@@ -146,7 +146,7 @@ def layered_rope(
             if name in scaled:
                 raw.update(_settings(owner, absorbed.get("rope_scaling")))
             _adopt(owner, raw, "rope_theta", absorbed, keys.get(name, ""), theta)
-            layers[name] = _with_original_length(owner, raw)
+            layers[name] = _made(owner, raw)
         return layers
 
     layers: Mapping[str, RopeParameters] = completed(
@@ -198,7 +198,7 @@ def _share_of_head(owner: Record, key: str, rotated: object) -> float:
     return float(rotated / vars(owner)["head_dim"])
 
 
-def _with_original_length(owner: Record, raw: dict[str, object]) -> dict[str, object]:
+def _made(owner: Record, raw: dict[str, object]) -> RopeParameters:
     if raw.get("rope_type") in _NEEDS_ORIGINAL_LENGTH:
         fields = vars(owner)
         # Where a family keeps the trained length beside the rope settings, that one decides.
@@ -206,4 +206,4 @@ def _with_original_length(owner: Record, raw: dict[str, object]) -> dict[str, ob
         if beside is not None:
             raw["original_max_position_embeddings"] = beside
         raw.setdefault("original_max_position_embeddings", fields.get("max_position_embeddings"))
-    return raw
+    return RopeParameters(**RopeParameters.sort_keys(raw))

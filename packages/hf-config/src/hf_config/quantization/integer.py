@@ -1,33 +1,14 @@
 """Methods that store weights as integers with a scale for each group."""
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import Literal
 
 from hf_config.derive import always
 from hf_config.errors import InconsistentFieldsError, InvalidFieldError
 from hf_config.quantization.base import QuantizationConfig, require, require_group_size
-from hf_config.record import Alias, Record, completed, record
-
-T = TypeVar("T")
+from hf_config.record import Alias, Record, completed, once_called, record
 
 StorageDType = Literal["float16", "float32", "float64", "bfloat16", "int8", "uint8"]
-
-
-def _named_dtype(default: T) -> T:
-    # Libraries pass their own objects, whose text is "torch.bfloat16".
-    def run(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
-        return default if given is None else str(given).removeprefix("torch.")
-
-    name: T = completed(run)
-    return name
-
-
-def _switch(older: str) -> bool:
-    def run(owner: Record, given: object, absorbed: Mapping[str, object]) -> object:
-        return bool(absorbed.get(older, False)) if given is None else given
-
-    value: bool = completed(run, absorbs=(older,))
-    return value
 
 
 def _lower(default: str, *older: str) -> str:
@@ -44,16 +25,16 @@ class BitsAndBytesConfig(QuantizationConfig):
     """bitsandbytes: 4-bit NF4 or FP4 blocks, or 8-bit rows with outliers apart."""
 
     quant_method: Literal["bitsandbytes"] = "bitsandbytes"
-    load_in_8bit: bool = _switch("_load_in_8bit")
-    load_in_4bit: bool = _switch("_load_in_4bit")
+    load_in_8bit: bool = once_called("_load_in_8bit", False)
+    load_in_4bit: bool = once_called("_load_in_4bit", False)
     llm_int8_threshold: float = 6.0
     llm_int8_skip_modules: tuple[str, ...] | None = None
     llm_int8_enable_fp32_cpu_offload: bool = False
     llm_int8_has_fp16_weight: bool = False
-    bnb_4bit_compute_dtype: Literal["float16", "bfloat16", "float32", "float64"] = _named_dtype("float32")
+    bnb_4bit_compute_dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
     bnb_4bit_quant_type: Literal["fp4", "nf4"] = "fp4"
     bnb_4bit_use_double_quant: bool = False
-    bnb_4bit_quant_storage: StorageDType = _named_dtype("uint8")
+    bnb_4bit_quant_storage: StorageDType = "uint8"
 
     def check(self) -> None:
         if self.load_in_4bit and self.load_in_8bit:
