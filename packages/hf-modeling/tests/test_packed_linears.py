@@ -33,14 +33,10 @@ def filled(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     return module.eval()
 
 
-def gating(gate: Tensor, up: Tensor) -> Tensor:
-    return gate.sigmoid() * up
-
-
 class Model(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.mlp = GatedMlpLayer(WIDE, WIDE * 2, gating, bias=False)
+        self.mlp = GatedMlpLayer(WIDE, WIDE * 2, torch.sigmoid, bias=False)
         self.head = Linear(WIDE, WIDE + 64, bias=True)
         self.narrow = Linear(WIDE, 8)
 

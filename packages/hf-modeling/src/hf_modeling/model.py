@@ -20,9 +20,10 @@ from hf_modeling.weights.save import write_weights
 from hf_modeling.weights.table import WeightTable
 
 if TYPE_CHECKING:
-    from hf_config import PreTrainedConfig
+    from hf_config import GenerationConfig, PreTrainedConfig
     from hf_hub_io.push import PushResult
     from hf_hub_io.shards import ShardPlan
+    from hf_modeling.device_map import DeviceMap
     from hf_modeling.families.family import Family, Task
 
 
@@ -45,6 +46,10 @@ class PreTrainedModel(nn.Module):
     config: PreTrainedConfig
     load_report: LoadReport | None = None
     """What loading did; None for a model that was not loaded."""
+    generation_config: GenerationConfig | None = None
+    """Options of `generate` that the checkpoint brought along; None when it brought none."""
+    device_map: DeviceMap | None = None
+    """Where the parts of the model live, if not all on one device."""
     checkpointing: bool = False
     """Whether blocks are recomputed in the backward pass; see `gradient_checkpointing_enable`."""
 
@@ -106,6 +111,8 @@ class PreTrainedModel(nn.Module):
         config = self.config.replace(architectures=(type(self).__name__,), dtype=dtype)
         with AtomicDirectory(directory, replaces=old) as stage:
             config.save_pretrained(stage)
+            if self.generation_config is not None:
+                self.generation_config.save_pretrained(stage)
             return write_weights(
                 self,
                 self.weight_table(),
@@ -152,8 +159,8 @@ class PreTrainedModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the first parameter is."""
-        return next(self.parameters()).device
+        """Where the model runs."""
+        return next(self.parameters()).device if self.device_map is None else self.device_map.runs_on
 
     def num_parameters(self, *, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model holds; tied weights count once."""

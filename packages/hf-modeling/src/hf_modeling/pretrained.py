@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from hf_config import PreTrainedConfig
+from hf_config import GenerationConfig, PreTrainedConfig
+from hf_config.generation import GENERATION_CONFIG_NAME
 from hf_hub_io.discover import PICKLE_NAME, discover
+from hf_hub_io.jsonio import read_json_object
 from hf_hub_io.repo import Repo
 from hf_modeling.arguments import CONFIG_FIELDS, DTYPES, LoadArguments, refuse_unknown
+from hf_modeling.device_map import DeviceMap, DeviceMapError, plan_devices
 from hf_modeling.init import DEFAULT_STD
 from hf_modeling.quantizer import find_quantizer
 from hf_modeling.weights.errors import UnsupportedDTypeError
-from hf_modeling.weights.load import COMPUTE_DTYPES, LoadOptions, load_weights
+from hf_modeling.weights.fill import COMPUTE_DTYPES
+from hf_modeling.weights.load import LoadOptions, load_weights
 from hf_modeling.weights.source import Source, open_source
 from hf_modeling.weights.table import WeightTable
 
@@ -51,13 +54,14 @@ def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) ->
         source, table = quantizer.prepare(model, source, table)
     else:
         quantizer = None
+    devices = choose_devices(model, dtype, arguments)
     report = load_weights(
         model,
         source,
         table,
         LoadOptions(
             dtype=dtype,
-            place=placement(model, dtype, arguments),
+            devices=devices,
             allow_missing=arguments.get("allow_missing", ()),
             allow_unexpected=arguments.get("allow_unexpected", ()),
             check_finite=arguments.get("check_finite", False),
@@ -70,7 +74,10 @@ def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) ->
     )
     if quantizer is not None:
         quantizer.finish(model)
+    model.device_map = devices if len(devices.parts) > 1 or report.on_disk else None
     model.load_report = replace(report, unknown_config_keys=config.unknown_keys)
+    if (options := repo.find(GENERATION_CONFIG_NAME)) is not None:
+        model.generation_config = GenerationConfig.from_dict(read_json_object(options))
     return model.eval()
 
 
@@ -125,13 +132,17 @@ def choose_dtype(asked: torch.dtype | str | None, config: PreTrainedConfig, sour
     return dtype
 
 
-def placement(
-    model: PreTrainedModel, dtype: torch.dtype, arguments: LoadArguments
-) -> Callable[[str], torch.device]:
-    """Where each module's weights go."""
-    device = arguments.get("device")
-    home = torch.get_default_device() if device is None else torch.device(device)
-    return lambda path: home
+def choose_devices(model: PreTrainedModel, dtype: torch.dtype, arguments: LoadArguments) -> DeviceMap:
+    """Where each part of the model lives: one device, or as `device_map` says. Raises DeviceMapError."""
+    wanted, device = arguments.get("device_map"), arguments.get("device")
+    if wanted is None:
+        home = torch.get_default_device() if device is None else torch.device(device)
+        return DeviceMap(parts={"": home}, runs_on=home)
+    if device is not None:
+        raise DeviceMapError(
+            f"device={device!r} and device_map={wanted!r} both say where weights go", fix="give one of them"
+        )
+    return plan_devices(model, wanted, dtype=dtype, max_memory=arguments.get("max_memory"))
 
 
 def weight_table(model: PreTrainedModel) -> WeightTable:

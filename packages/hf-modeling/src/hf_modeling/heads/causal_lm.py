@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from hf_modeling.cache import Cache, DynamicCache
 from hf_modeling.decoder import Decoder
-from hf_modeling.heads.parts import build_lm_head, build_transform, capped
+from hf_modeling.generation.api import generate
+from hf_modeling.heads.parts import build_lm_head, build_transform
 from hf_modeling.layers.base import META
 from hf_modeling.loss import (
     CHUNK,
@@ -107,7 +109,10 @@ class CausalLM(PreTrainedModel):
         """Vocabulary logits (..., V) of last hidden states (..., D)."""
         if self.lm_transform is not None:
             h = self.lm_transform(h)
-        return capped(self.lm_head(h), self.logit_scale, self.softcap)
+        logits = self.lm_head(h)
+        if self.logit_scale != 1.0:
+            logits = logits * self.logit_scale
+        return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
 
     def token_loss(
         self,
@@ -127,6 +132,13 @@ class CausalLM(PreTrainedModel):
         return chunked_cross_entropy(
             self.logits, hidden_MD, labels_M[kept], items=num_items_in_batch, chunk=chunk
         )
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Tokens that the model reads, from id 0."""
+        return self.model.embed_tokens.num_embeddings
+
+    generate = generate
 
     def new_cache(self, *, slack: int = 0) -> DynamicCache:
         """An empty cache for this model; `slack` as in `DynamicCache`."""

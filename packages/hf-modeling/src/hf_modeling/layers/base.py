@@ -101,7 +101,8 @@ class Linear(nn.Linear):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self.packed, self.packing_settled = None, False
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        return self
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"packed": None, "packing_settled": False}

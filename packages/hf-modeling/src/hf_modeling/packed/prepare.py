@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hf_modeling.layers.attention import AttentionLayer
 from hf_modeling.layers.base import Linear
-from hf_modeling.layers.mlp import GatedMlpLayer, ScaledGatedMlpLayer
+from hf_modeling.layers.mlp import GatedMlpLayer, JoinedMlpLayer
 from hf_modeling.packed.memory import available_bytes, clean_mappings, is_mapped, release
 from hf_modeling.packed.product import Packed, can_pack, pack
 
@@ -100,7 +100,7 @@ def _sites(model: nn.Module) -> Iterator[_Site]:
         match module:
             case AttentionLayer():
                 together = [module.q_proj, module.k_proj, module.v_proj]
-            case GatedMlpLayer() | ScaledGatedMlpLayer():
+            case GatedMlpLayer() | JoinedMlpLayer():
                 together = [module.gate_proj, module.up_proj]
             case _:
                 continue

@@ -1,0 +1,122 @@
+"""`generate`: from a prompt and options to sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, Unpack, overload
+
+import torch
+from torch import Tensor
+
+from hf_config import GenerationConfig
+from hf_modeling.generation.errors import ContradictionError
+from hf_modeling.generation.isolated import one_by_one
+from hf_modeling.generation.loop import decode
+from hf_modeling.generation.model import LanguageModel
+from hf_modeling.generation.options import GenerateArguments, GenerateInputs, merge_options, split_arguments
+from hf_modeling.generation.output import GenerateOutput
+from hf_modeling.generation.plan import GenerationMode, token_ids
+from hf_modeling.generation.run import Run
+from hf_modeling.generation.search import beam_search, group_beam_search
+from hf_modeling.generation.start import checkpoint_options, start_run
+
+
+@overload
+def generate(
+    model: LanguageModel,
+    inputs: Tensor | None = ...,
+    generation_config: GenerationConfig | None = ...,
+    *,
+    return_dict_in_generate: Literal[True],
+    **arguments: Unpack[GenerateArguments],
+) -> GenerateOutput: ...
+
+
+@overload
+def generate(
+    model: LanguageModel,
+    inputs: Tensor | None = ...,
+    generation_config: GenerationConfig | None = ...,
+    *,
+    return_dict_in_generate: Literal[False] | None = ...,
+    **arguments: Unpack[GenerateArguments],
+) -> Tensor: ...
+
+
+def generate(
+    model: LanguageModel,
+    inputs: Tensor | None = None,
+    generation_config: GenerationConfig | None = None,
+    *,
+    return_dict_in_generate: bool | None = None,
+    **arguments: Unpack[GenerateArguments],
+) -> Tensor | GenerateOutput:
+    """Sequences (B, T): the prompt and what the model says after it.
+
+    Without a length the text runs until the model ends it, or its context does. Finished sequences are filled
+    with the padding token.
+
+    Args:
+        model: a causal language model.
+        inputs: ids of the prompts (B, T), padded on either side; None starts with the beginning-of-text token.
+        generation_config: options; unset ones come from the checkpoint.
+        return_dict_in_generate: True gives a `GenerateOutput`, with the reason why each sequence ended.
+        arguments: options by keyword (`GenerateOptions`), and what belongs to this call (`GenerateInputs`).
+
+    Raises:
+        GenerationError: of the kind that says what is wrong with prompt, options or cache.
+        ConfigError: an option out of range.
+    """
+    given, options = split_arguments(arguments)
+    config = merge_options(checkpoint_options(model), generation_config, options)
+    if return_dict_in_generate is not None:
+        config = config.replace(return_dict_in_generate=return_dict_in_generate)
+    if given.get("deterministic"):
+        filler = (*token_ids(config.pad_token_id), *token_ids(config.eos_token_id), 0)[0]
+        output = one_by_one(lambda ids, own: _complete(model, ids, config, own), inputs, given, filler)
+    else:
+        output = _complete(model, inputs, config, given)
+    return output if config.return_dict_in_generate else output.sequences
+
+
+def tokens_of(run: Run) -> Iterator[list[int]]:
+    """The tokens of each step, one a sequence, for the ways to decode that choose them one after the other.
+
+    Raises:
+        ContradictionError: beam search knows its answer at the end only.
+    """
+    match run.plan.mode:
+        case GenerationMode.GREEDY_SEARCH | GenerationMode.SAMPLE:
+            return decode(run)
+        case mode:
+            raise ContradictionError(
+                ("streaming", mode.value), "its tokens are not final before the end", fix="pass num_beams=1"
+            )
+
+
+def _complete(
+    model: LanguageModel, inputs: Tensor | None, config: GenerationConfig, given: GenerateInputs
+) -> GenerateOutput:
+    """Start and run to the end."""
+    run = start_run(model, inputs, config, given)
+    streamer = given.get("streamer")
+    with torch.inference_mode():
+        if streamer is None:
+            match run.plan.mode:
+                case GenerationMode.BEAM_SEARCH | GenerationMode.BEAM_SAMPLE:
+                    return beam_search(run)
+                case GenerationMode.GROUP_BEAM_SEARCH:
+                    return group_beam_search(run)
+        steps = tokens_of(run)
+        if streamer is None:
+            for _ in steps:
+                pass
+            return run.output()
+        streamer.put(run.prompt.given)
+        try:
+            for tokens in steps:
+                streamer.put(torch.tensor(tokens))
+        finally:
+            # A consumer in another thread would wait for ever for the end of a failed run.
+            streamer.end()
+        return run.output()

@@ -1,0 +1,64 @@
+"""The cache of a call: made as the options say, or the caller's, checked."""
+
+from __future__ import annotations
+
+from hf_modeling.cache import Cache
+from hf_modeling.cache.static import StaticCache
+from hf_modeling.generation.errors import CacheMismatchError, ContradictionError, OptionError
+from hf_modeling.generation.model import LanguageModel
+from hf_modeling.generation.plan import Plan
+
+
+def make_cache(model: LanguageModel, plan: Plan, *, batch: int, slack: int = 0) -> Cache | None:
+    """An empty cache of the kind that `cache_implementation` names; None when nothing is to be remembered.
+
+    Raises:
+        OptionError: a kind that does not exist.
+    """
+    kind = plan.config.cache_implementation
+    if plan.config.use_cache is False:
+        if kind is not None:
+            raise ContradictionError(
+                ("use_cache=False", f"cache_implementation={kind!r}"),
+                "no cache is made",
+                fix="leave out one of them",
+            )
+        return None
+    match kind:
+        case None | "dynamic" | "sliding_window" | "hybrid" | "hybrid_chunked":
+            # What a layer with a window forgets is the layer's affair, whatever the kind is called.
+            return model.new_cache(slack=slack)
+        case "static":
+            return StaticCache(
+                model.new_cache().layout,
+                batch=batch,
+                capacity=max(plan.config.max_cache_len or 0, plan.max_length + slack),
+                dtype=model.dtype,
+                device=model.device,
+                slack=slack,
+            )
+        case _:
+            raise OptionError("cache_implementation", kind, "dynamic or static")
+
+
+def check_cache(cache: Cache, model: LanguageModel, plan: Plan) -> Cache:
+    """The caller's cache, if it fits the model and is shorter than the prompt.
+
+    Raises:
+        CacheMismatchError: it does not.
+    """
+    expected = model.new_cache().layout
+    if cache.layout != expected:
+        raise CacheMismatchError("layout of states", _summary(cache.layout), _summary(expected))
+    if cache.length >= plan.prompt_length:
+        raise CacheMismatchError(
+            "number of tokens",
+            cache.length,
+            f"fewer than the prompt's {plan.prompt_length}; pass the whole text",
+        )
+    return cache
+
+
+def _summary(layout: object) -> str:
+    layers = list(layout) if isinstance(layout, tuple) else []
+    return f"{len(layers)} layers, the first with {dict(layers[0]) if layers else {}}"
