@@ -1,6 +1,7 @@
 """Fields, aliases, derivation, immutability: what every record does."""
 
 import copy
+import inspect
 import pickle
 from collections.abc import Mapping
 
@@ -225,3 +226,9 @@ def test_older_names_of_layer_kinds_are_read() -> None:
 def test_a_count_of_layers_must_be_one() -> None:
     with pytest.raises(InvalidFieldError, match="sliding_window_pattern is 'x', expected a number of layers"):
         Gemma3TextConfig.from_dict({"sliding_window_pattern": "x"})
+
+
+def test_help_lists_the_fields() -> None:
+    parameters = inspect.signature(LlamaConfig).parameters
+    assert parameters["hidden_size"].default == 4096
+    assert parameters["head_dim"].annotation is int

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from inspect import Parameter, Signature
 from types import NoneType
 from typing import (
     Any,
@@ -154,7 +155,21 @@ def record(cls: type[R]) -> type[R]:
     """Class decorator: makes annotated names fields, all keyword-only; the instances are immutable."""
     built = dataclass(init=False, repr=False, kw_only=True)(cls)
     built.PLAN = _planned(built)
+    built.__signature__ = _signature(built)  # type: ignore[attr-defined] # read by help() and notebooks
     return built
+
+
+def _signature(cls: type["Record"]) -> Signature:
+    shown = [
+        Parameter(
+            slot.name,
+            Parameter.KEYWORD_ONLY,
+            default=None if slot.default.default is MISSING else slot.default.default,
+            annotation=slot.kind,
+        )
+        for slot in cls.PLAN.slots
+    ]
+    return Signature(shown)
 
 
 @record
