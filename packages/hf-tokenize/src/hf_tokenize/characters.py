@@ -154,6 +154,19 @@ class CharacterEngine:
             split_special_tokens=True,
         )
 
+    def adding(self, tokens: Sequence[AddedToken]) -> CharacterEngine:
+        added = dict(self._added)
+        new = (token for token in tokens if token.content not in self._by_id)
+        added.update(enumerate(new, self.sizes()[1]))
+        return CharacterEngine(
+            self.unit,
+            offset=self._offset,
+            added=added,
+            before=self._before,
+            after=self._after,
+            split_special_tokens=self._split,
+        )
+
     def special_token_count(self, *, pair: bool) -> int:
         return len(self._before) + len(self._after) * (2 if pair else 1)
 

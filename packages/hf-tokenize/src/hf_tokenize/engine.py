@@ -54,6 +54,10 @@ class Engine(Protocol):
         """The same engine, except that it treats special tokens in a text as text."""
         ...
 
+    def adding(self, tokens: Sequence[AddedToken]) -> Engine:
+        """A copy that also splits text at `tokens`; those not in the vocabulary get the next free ids."""
+        ...
+
     def special_token_count(self, *, pair: bool) -> int: ...
     def to_json(self) -> str | None:
         """The text of a `tokenizer.json`; None for an engine that this format cannot express."""
@@ -164,6 +168,12 @@ class RustEngine:
                 rust.encode_special_tokens = True
                 self._splitting = RustEngine(rust)
             return self._splitting
+
+    def adding(self, tokens: Sequence[AddedToken]) -> RustEngine:
+        rust = read_rust(self._rust.to_str(), source="this tokenizer")
+        rust.encode_special_tokens = self._rust.encode_special_tokens
+        rust.add_tokens([to_rust(token) for token in tokens])
+        return RustEngine(rust)
 
     def special_token_count(self, *, pair: bool) -> int:
         return self._rust.num_special_tokens_to_add(pair)

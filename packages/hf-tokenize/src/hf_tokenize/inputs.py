@@ -18,7 +18,9 @@ TextInput: TypeAlias = (
 """What a user may pass: one text, or a batch of texts, word lists or pairs."""
 
 
-def to_items(text: TextInput, text_pair: TextInput | None, *, words: bool) -> tuple[Sequence[TextItem], bool]:
+def to_items(
+    text: TextInput | None, text_pair: TextInput | None, *, words: bool
+) -> tuple[Sequence[TextItem], bool]:
     """The rows to encode, and whether the user gave a batch. Raises TextInputError."""
     if isinstance(text, str):
         if text_pair is None:

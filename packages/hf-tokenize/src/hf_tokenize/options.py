@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 from hf_tokenize.errors import NoPadTokenError, OptionError, UnknownOptionError
+from hf_tokenize.inputs import TextInput
 
 PaddingStrategy: TypeAlias = Literal["longest", "max_length", "do_not_pad"]
 TruncationStrategy: TypeAlias = Literal["longest_first", "only_first", "only_second", "do_not_truncate"]
@@ -26,6 +27,7 @@ class EncodeOptions(TypedDict, total=False):
     share.
     `is_split_into_words`: the text is a list of words. `pad_to_multiple_of`: round padded lengths up.
     The sides default to the tokenizer's. `split_special_tokens`: treat special tokens in the text as text.
+    `text_target`: texts to encode as the target of translation, whose ids come back as `labels`.
     """
 
     add_special_tokens: bool
@@ -44,6 +46,7 @@ class EncodeOptions(TypedDict, total=False):
     return_offsets_mapping: bool
     return_length: bool
     split_special_tokens: bool | None
+    text_target: TextInput
 
 
 class Request(NamedTuple):
@@ -65,6 +68,7 @@ class Request(NamedTuple):
     return_offsets_mapping: bool = False
     return_length: bool = False
     split_special_tokens: bool | None = None
+    text_target: TextInput | None = None
 
 
 DEFAULT_REQUEST = Request()

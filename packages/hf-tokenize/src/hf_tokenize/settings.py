@@ -30,6 +30,8 @@ class TokenizerOptions(TypedDict, total=False):
     model_max_length: int
     model_input_names: list[str]
     chat_template: str | Mapping[str, str] | None
+    src_lang: str | None
+    tgt_lang: str | None
     clean_up_tokenization_spaces: bool
     split_special_tokens: bool
 
@@ -39,7 +41,8 @@ class Settings:
     """The immutable half of a tokenizer that is not the engine.
 
     `tokenizer_class` is the name the files give, kept for saving; it decides nothing where a
-    `tokenizer.json` is. `extra` holds entries of `tokenizer_config.json` nobody here reads, so that saving
+    `tokenizer.json` is. `source_files` are those to save again where the engine cannot be written as a
+    `tokenizer.json`. `extra` holds entries of `tokenizer_config.json` nobody here reads, so that saving
     loses nothing.
     """
 
@@ -54,6 +57,9 @@ class Settings:
     chat_templates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tokenizer_class: str | None = None
     name_or_path: str = ""
+    source_language: str | None = None
+    target_language: str | None = None
+    source_files: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     truncation_section: JsonValue = None
     padding_section: JsonValue = None
     extra: Mapping[str, JsonValue] = field(default_factory=lambda: MappingProxyType({}))
@@ -83,6 +89,8 @@ def apply_options(settings: Settings, options: TokenizerOptions) -> Settings:
         settings,
         special=special,
         chat_templates=MappingProxyType(dict(templates)),
+        source_language=options.get("src_lang", settings.source_language),
+        target_language=options.get("tgt_lang", settings.target_language),
         padding_side=options.get("padding_side", settings.padding_side),
         truncation_side=options.get("truncation_side", settings.truncation_side),
         model_max_length=options.get("model_max_length", settings.model_max_length),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, assert_never, get_args
@@ -91,6 +91,18 @@ class SpecialTokens:
             case _:
                 assert_never(role)
 
+    def renamed(self, names: Mapping[str, str]) -> SpecialTokens:
+        """These roles, with tokens spelled as `names` says."""
+        special = self
+        for role in ROLES:
+            token = self.role(role)
+            special = special.with_role(role, None if token is None else names.get(token, token))
+        return replace(
+            special,
+            named=MappingProxyType({role: names.get(token, token) for role, token in self.named.items()}),
+            extra=tuple(names.get(token, token) for token in self.extra),
+        )
+
     def as_map(self) -> dict[str, str]:
         """Role to token, for the roles that are filled; the form of `special_tokens_map.json`."""
         usual = {role: token for role in ROLES if (token := self.role(role)) is not None}
@@ -99,3 +111,17 @@ class SpecialTokens:
     def all(self) -> tuple[str, ...]:
         """Every special token once, in the order of the roles, then the model's own, then the extra ones."""
         return tuple(dict.fromkeys((*self.as_map().values(), *self.extra)))
+
+
+def assign_roles(special: SpecialTokens, tokens: Mapping[str, str | Sequence[str]]) -> SpecialTokens:
+    """`special` with tokens in roles, by name; a list under `extra_special_tokens` is added to the extra ones."""
+    named = dict(special.named)
+    extra = list(special.extra)
+    for role, value in tokens.items():
+        if not isinstance(value, str):
+            extra += value
+        elif role in ROLES:
+            special = special.with_role(role, value)
+        else:
+            named[role] = value
+    return replace(special, named=MappingProxyType(named), extra=tuple(dict.fromkeys(extra)))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, Unpack, cast, final, overload
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, cast, final, overload
 
 from hf_tokenize.batch import BatchEncoding
-from hf_tokenize.decode import IdBatch, Ids, as_ids, check_ids, clean_up_spaces, decode_batch
+from hf_tokenize.chat.apply import ChatOptions, apply_chat_template
+from hf_tokenize.chat.render import Conversation
+from hf_tokenize.chat.response import ParsedResponse, parse_response
+from hf_tokenize.decode import IdBatch, Ids, as_ids, clean_up_spaces, decode_batch
 from hf_tokenize.encode import Plan, encode
 from hf_tokenize.engine import Engine
-from hf_tokenize.errors import FrozenTokenizerError, TokenIdError
+from hf_tokenize.errors import TokenIdError
+from hf_tokenize.fingerprint import fingerprint
 from hf_tokenize.inputs import TextInput, Words, to_items
+from hf_tokenize.languages import by_language
 from hf_tokenize.options import (
     Defaults,
     EncodeOptions,
@@ -24,8 +31,12 @@ from hf_tokenize.options import (
     plan_truncation,
 )
 from hf_tokenize.padding import Encoded, pad_rows
+from hf_tokenize.save import push_tokenizer, save_tokenizer, with_sections
 from hf_tokenize.settings import Settings, TokenizerOptions, apply_options
-from hf_tokenize.special import AddedToken, Role, SpecialTokens
+from hf_tokenize.special import AddedToken, assign_roles
+from hf_tokenize.stream import TextStream
+from hf_tokenize.table import TokenTable
+from hf_tokenize.train import train_engine
 
 if TYPE_CHECKING:
     import torch
@@ -38,66 +49,31 @@ TextBatch: TypeAlias = (
 
 
 @final
-class _RoleToken:
-    """A read-only attribute: the token that plays a role, or None."""
-
-    def __init__(self, role: Role) -> None:
-        self._role = role
-
-    def __get__(self, tokenizer: PreTrainedTokenizer, owner: type[PreTrainedTokenizer]) -> str | None:
-        return tokenizer.special_tokens.role(self._role)
-
-
-@final
-class _RoleId:
-    """A read-only attribute: the id of the token that plays a role, or None."""
-
-    def __init__(self, role: Role) -> None:
-        self._role = role
-
-    def __get__(self, tokenizer: PreTrainedTokenizer, owner: type[PreTrainedTokenizer]) -> int | None:
-        return tokenizer.special_id(self._role)
-
-
-@final
-class PreTrainedTokenizer:
+class PreTrainedTokenizer(TokenTable):
     """Turns text into what a model reads, and token ids into text.
 
     Immutable: options are given per call, `replace` and `add_tokens` return new tokenizers, and any number of
     threads may use one object. Make one with `AutoTokenizer.from_pretrained`.
     """
 
-    __slots__ = ("_defaults", "_engine", "_ids", "_settings")
-    _engine: Engine
-    _settings: Settings
+    __slots__ = ("_defaults", "_own", "_second", "_target")
+    _own: Engine
+    _second: Engine | None
+    _target: Engine
     _defaults: Defaults
-    _ids: Mapping[str, int | None]
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        special = settings.special
-        ids = {role: engine.token_to_id(token) for role, token in special.as_map().items()}
+    def __init__(self, engine: Engine, settings: Settings, *, target: Engine | None = None) -> None:
+        super().__init__(engine, settings)
+        own, other = by_language(engine, target, settings)
         defaults = Defaults(
             settings.model_max_length,
             settings.padding_side,
             settings.truncation_side,
-            special.pad_token,
-            ids.get("pad_token"),
+            settings.special.pad_token,
+            self.pad_token_id,
             settings.pad_token_type_id,
         )
-        state = {"_engine": engine, "_settings": settings, "_ids": ids, "_defaults": defaults}
-        for name, value in state.items():
-            object.__setattr__(self, name, value)  # the only assignments there ever are
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise FrozenTokenizerError(
-            f"a tokenizer cannot be changed, and {name} was assigned to",
-            fix=f"tokenizer = tokenizer.replace({name}=...), or pass the option to the call",
-        )
-
-    def __repr__(self) -> str:
-        special = ", ".join(f"{role}={token!r}" for role, token in self.special_tokens.as_map().items())
-        name = f"{self.name_or_path!r}, " if self.name_or_path else ""
-        return f"PreTrainedTokenizer({name}{self._engine.kind}, {len(self)} tokens, {special})"
+        self._keep(_own=own, _target=other, _second=target, _defaults=defaults)
 
     # Text to ids
 
@@ -140,15 +116,15 @@ class PreTrainedTokenizer:
     @overload
     def __call__(
         self,
-        text: TextInput,
+        text: TextInput | None = ...,
         text_pair: TextInput | None = ...,
         *,
-        return_tensors: TensorType | None,
+        return_tensors: TensorType | None = ...,
         **options: Unpack[EncodeOptions],
     ) -> BatchEncoding[object]: ...
     def __call__(
         self,
-        text: TextInput,
+        text: TextInput | None = None,
         text_pair: TextInput | None = None,
         *,
         return_tensors: TensorType | None = None,
@@ -156,22 +132,37 @@ class PreTrainedTokenizer:
     ) -> BatchEncoding[Any]:
         """A batch with `input_ids`, `attention_mask` and what else the model reads, one row per text.
 
-        `text` is a text, or a list of texts, pairs, or word lists (`is_split_into_words=True`); `text_pair`
-        the second texts. One text gives flat lists, a list of texts lists of lists, `return_tensors`
-        tensors of shape (texts, tokens), and `return_overflowing_tokens` always rows. `EncodeOptions`
-        describes the options.
+        `text` is a text, or a list of texts, pairs, or word lists (`is_split_into_words=True`); `text_pair` the
+        second texts. One text gives flat lists, a list of texts lists of lists, `return_tensors` tensors of shape
+        (texts, tokens), and `return_overflowing_tokens` always rows. `EncodeOptions` describes the options.
 
         Raises TextInputError, TextEncodingError, OptionError, NoPadTokenError.
         """
         request = make_request(options)
         plan = self._plan(request)
+        if request.text_target is not None:
+            return self._with_target(text, text_pair, plan, return_tensors)
         items, batched = to_items(text, text_pair, words=request.is_split_into_words)
         return encode(self._engine_for(request), items, plan, batched=batched, tensors=return_tensors)
+
+    def _with_target(
+        self, text: TextInput | None, text_pair: TextInput | None, plan: Plan, tensors: TensorType | None
+    ) -> BatchEncoding[object]:
+        """The texts, with the targets' ids as `labels`; the targets alone when there are no texts."""
+        request = plan.request
+        targets, batched = to_items(request.text_target, None, words=request.is_split_into_words)
+        labels = encode(self._target, targets, plan, batched=batched, tensors=tensors)
+        if text is None:
+            return labels
+        items, batched = to_items(text, text_pair, words=request.is_split_into_words)
+        batch = encode(self._engine_for(request), items, plan, batched=batched, tensors=tensors)
+        batch["labels"] = labels.input_ids
+        return batch
 
     def _engine_for(self, request: Request) -> Engine:
         split = request.split_special_tokens
         wanted = self._settings.split_special_tokens if split is None else split
-        return self._engine.splitting() if wanted else self._engine
+        return self._own.splitting() if wanted else self._own
 
     def _plan(self, request: Request) -> Plan:
         truncation = plan_truncation(request, self._defaults)
@@ -194,14 +185,12 @@ class PreTrainedTokenizer:
         return cast("list[int]", self(text, text_pair, return_tensors=None, **options)["input_ids"])
 
     def tokenize(self, text: str, pair: str | None = None, *, add_special_tokens: bool = False) -> list[str]:
-        """The tokens of a text as strings, in the spelling of the vocabulary; without special tokens by
-        default.
-        """
+        """The tokens of a text in the spelling of the vocabulary; without special tokens by default."""
         return self(text, pair, add_special_tokens=add_special_tokens).tokens()
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many tokens the template adds to a text, or to a pair."""
-        return self._engine.special_token_count(pair=pair)
+        return self._own.special_token_count(pair=pair)
 
     def pad(
         self,
@@ -260,161 +249,64 @@ class PreTrainedTokenizer:
         return self._decode([as_ids(row) for row in rows], skip_special_tokens, clean_up_tokenization_spaces)
 
     def _decode(self, batch: list[list[int]], skip: bool, clean: bool | None) -> list[str]:
-        texts = decode_batch(self._engine, batch, skip_special_tokens=skip)
+        texts = decode_batch(self._target, batch, skip_special_tokens=skip)
         wanted = self._settings.clean_up_tokenization_spaces if clean is None else clean
         # The rules are made for word-based vocabularies; in BPE a space before punctuation is meant.
         return [clean_up_spaces(text) for text in texts] if wanted and self._engine.kind != "BPE" else texts
 
-    @overload
-    def convert_tokens_to_ids(self, tokens: str) -> int: ...
-    @overload
-    def convert_tokens_to_ids(self, tokens: list[str] | tuple[str, ...]) -> list[int]: ...
-    def convert_tokens_to_ids(self, tokens: str | list[str] | tuple[str, ...]) -> int | list[int]:
-        """The id of a token, or of each of several; of the unknown token for one that is not there.
+    # Conversations
 
-        Raises TokenIdError for a missing token where the tokenizer has no unknown token.
+    @overload
+    def apply_chat_template(
+        self,
+        conversation: Conversation | Sequence[Conversation],
+        *,
+        tokenize: Literal[False],
+        **options: Unpack[ChatOptions],
+    ) -> str | list[str]: ...
+    @overload
+    def apply_chat_template(
+        self,
+        conversation: Conversation | Sequence[Conversation],
+        *,
+        tokenize: Literal[True] = ...,
+        **options: Unpack[ChatOptions],
+    ) -> BatchEncoding[Any]: ...
+    def apply_chat_template(
+        self,
+        conversation: Conversation | Sequence[Conversation],
+        *,
+        tokenize: bool = True,
+        **options: Unpack[ChatOptions],
+    ) -> BatchEncoding[Any] | str | list[str]:
+        """A conversation, or several, as the model reads it: token ids without a second beginning-of-text token.
+
+        With `tokenize=False` the text itself; do not encode it again with special tokens, it has them. `ChatOptions`
+        describes the options. Raises ChatTemplateError, ChatTemplateLimitError, OptionError.
         """
-        return self._id_of(tokens) if isinstance(tokens, str) else [self._id_of(token) for token in tokens]
+        return apply_chat_template(self, conversation, options, tokenize=tokenize)
 
-    def _id_of(self, token: str) -> int:
-        found = self._engine.token_to_id(token)
-        id = self.unk_token_id if found is None else found
-        if id is None:
-            raise TokenIdError(
-                f"{token!r} is not in the vocabulary, and this tokenizer has no unknown token",
-                fix="add it with tokenizer.add_tokens([...])",
-            )
-        return id
+    def parse_response(self, response: str | Ids) -> ParsedResponse:
+        """A model's reply, as text or ids, taken apart into reasoning, tool calls and content."""
+        text = response if isinstance(response, str) else self.decode(response)
+        return parse_response(text, special=self._settings.special.all())
 
-    @overload
-    def convert_ids_to_tokens(self, ids: int, skip_special_tokens: bool = ...) -> str: ...
-    @overload
-    def convert_ids_to_tokens(self, ids: Sequence[int], skip_special_tokens: bool = ...) -> list[str]: ...
-    def convert_ids_to_tokens(
-        self, ids: int | Sequence[int], skip_special_tokens: bool = False
-    ) -> str | list[str]:
-        """The token an id stands for, or each of several ids. Raises TokenIdError."""
-        if isinstance(ids, int):
-            return self._token_of(ids)
-        check_ids(self._engine, ids)
-        skip = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self._token_of(id) for id in ids if id not in skip]
+    # Text while it is generated
 
-    def _token_of(self, id: int) -> str:
-        check_ids(self._engine, (id,))
-        token = self._engine.id_to_token(id)
-        if token is None:
-            raise TokenIdError(f"id {id} is a hole in the vocabulary: no token has it", id=id)
-        return token
+    def stream(self, *, skip_special_tokens: bool = False) -> TextStream:
+        """A decoder for one growing sequence of ids, which never returns half a character."""
+        return TextStream(self._target, skip_special_tokens=skip_special_tokens)
 
-    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """The text that tokens, as `tokenize` gives them, stand for."""
-        return self._engine.join(tokens)
+    def streams(self, count: int, *, skip_special_tokens: bool = False) -> tuple[TextStream, ...]:
+        """One stream for each row of a batch."""
+        return tuple(self.stream(skip_special_tokens=skip_special_tokens) for _ in range(count))
 
-    # Vocabulary and special tokens
-
-    @property
-    def model_kind(self) -> str:
-        """The subword model: BPE, WordPiece, Unigram, WordLevel, Bytes or CodePoints."""
-        return self._engine.kind
-
-    @property
-    def vocab_size(self) -> int:
-        """The size of the model's own vocabulary, without added tokens; `len(tokenizer)` counts them too."""
-        return self._engine.sizes()[0]
-
-    def __len__(self) -> int:
-        return self._engine.sizes()[1]
-
-    def __bool__(self) -> bool:
-        return True
-
-    def get_vocab(self) -> dict[str, int]:
-        """Every token with its id, added ones included; a new dict."""
-        return self._engine.vocab()
-
-    @property
-    def added_tokens_decoder(self) -> Mapping[int, AddedToken]:
-        """The tokens that text is split at before the subword model, by id."""
-        return self._engine.added_tokens()
-
-    @property
-    def special_tokens(self) -> SpecialTokens:
-        """Which token plays which role, a model's own roles included
-        (`special_tokens.named["image_token"]`).
-        """
-        return self._settings.special
-
-    @property
-    def special_tokens_map(self) -> dict[str, str]:
-        """Role to token, for the roles that are filled."""
-        return self._settings.special.as_map()
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """Every special token once."""
-        return list(self._settings.special.all())
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """The ids of `all_special_tokens`."""
-        return [id for t in self._settings.special.all() if (id := self._engine.token_to_id(t)) is not None]
-
-    def special_id(self, role: Role | str) -> int | None:
-        """The id of the token that plays `role`, such as "image_token"; None where nobody does."""
-        return self._ids.get(role)
-
-    bos_token, bos_token_id = _RoleToken("bos_token"), _RoleId("bos_token")
-    eos_token, eos_token_id = _RoleToken("eos_token"), _RoleId("eos_token")
-    unk_token, unk_token_id = _RoleToken("unk_token"), _RoleId("unk_token")
-    sep_token, sep_token_id = _RoleToken("sep_token"), _RoleId("sep_token")
-    pad_token, pad_token_id = _RoleToken("pad_token"), _RoleId("pad_token")
-    cls_token, cls_token_id = _RoleToken("cls_token"), _RoleId("cls_token")
-    mask_token, mask_token_id = _RoleToken("mask_token"), _RoleId("mask_token")
-
-    # What it was loaded with
-
-    @property
-    def settings(self) -> Settings:
-        """Everything beside the engine, as one value."""
-        return self._settings
-
-    @property
-    def name_or_path(self) -> str:
-        """The folder or Hub id it came from."""
-        return self._settings.name_or_path
-
-    @property
-    def model_max_length(self) -> int:
-        """The longest input the model takes; above 1e20 where nothing says so."""
-        return self._settings.model_max_length
-
-    @property
-    def model_input_names(self) -> tuple[str, ...]:
-        """The columns that a call returns by default."""
-        return self._settings.model_input_names
-
-    @property
-    def padding_side(self) -> Side:
-        return self._settings.padding_side
-
-    @property
-    def truncation_side(self) -> Side:
-        return self._settings.truncation_side
-
-    @property
-    def pad_token_type_id(self) -> int:
-        return self._settings.pad_token_type_id
-
-    @property
-    def chat_template(self) -> str | None:
-        """The default chat template; `settings.chat_templates` has all of them by name."""
-        return self._settings.chat_templates.get("default")
+    # Other tokenizers made from this one
 
     def replace(self, **options: Unpack[TokenizerOptions]) -> PreTrainedTokenizer:
         """A tokenizer with other settings on the same engine.
 
-        A special token must be in the vocabulary already; see `add_tokens`. Raises UnknownOptionError,
+        A special token must be in the vocabulary already; see `add_special_tokens`. Raises UnknownOptionError,
         TokenIdError.
         """
         settings = apply_options(self._settings, options)
@@ -424,4 +316,82 @@ class PreTrainedTokenizer:
                     f"{role}={token!r} is not in the vocabulary",
                     fix=f"tokenizer = tokenizer.add_special_tokens({{{role!r}: {token!r}}})",
                 )
-        return PreTrainedTokenizer(self._engine, settings)
+        return self._with(self._engine, settings)
+
+    def _with(self, base: Engine, settings: Settings) -> PreTrainedTokenizer:
+        return PreTrainedTokenizer(base, settings, target=self._second)
+
+    def add_tokens(
+        self, tokens: Sequence[str | AddedToken], *, special_tokens: bool = False
+    ) -> PreTrainedTokenizer:
+        """A tokenizer that also splits text at `tokens`; this one stays as it is.
+
+        Tokens that are not in the vocabulary get the next free ids: resize the model's embedding to `len()` of
+        the result.
+        """
+        made = [
+            AddedToken(content=token, special=special_tokens, normalized=not special_tokens)
+            if isinstance(token, str)
+            else token
+            for token in tokens
+        ]
+        return self._with(self._engine.adding(made), self._settings)
+
+    def add_special_tokens(self, tokens: Mapping[str, str | Sequence[str]]) -> PreTrainedTokenizer:
+        """A tokenizer in which `tokens` play roles, such as `{"pad_token": "[PAD]"}`; added where they are new.
+
+        `extra_special_tokens` takes a list, other names than the seven usual roles are the model's own.
+        """
+        special = assign_roles(self._settings.special, tokens)
+        grown = self.add_tokens(special.all(), special_tokens=True)
+        return self._with(grown._engine, replace(self._settings, special=special))
+
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable[str] | Iterable[Sequence[str]],
+        vocab_size: int,
+        *,
+        length: int | None = None,
+        new_special_tokens: Sequence[str] = (),
+        special_tokens_map: Mapping[str, str] | None = None,
+    ) -> PreTrainedTokenizer:
+        """A tokenizer of the same kind, with a vocabulary of at most `vocab_size` tokens learnt from other text.
+
+        `special_tokens_map` gives special tokens new spellings; `length` is the number of texts, if known.
+        """
+        renamed = special_tokens_map or {}
+        engine = train_engine(
+            self._engine.to_json(),
+            text_iterator,
+            vocab_size,
+            new_special_tokens=new_special_tokens,
+            renamed=renamed,
+            added=self._engine.added_tokens(),
+            length=length,
+        )
+        special = self._settings.special.renamed(renamed)
+        special = replace(special, extra=(*special.extra, *new_special_tokens))
+        return PreTrainedTokenizer(engine, replace(self._settings, special=special))
+
+    # Files
+
+    def save_pretrained(self, save_directory: str | Path) -> tuple[Path, ...]:
+        """Writes the tokenizer's files into a folder and returns their paths; the peer reads them too."""
+        return save_tokenizer(self, save_directory)
+
+    def push_to_hub(
+        self, repo_id: str, *, token: str | None = None, commit_message: str | None = None
+    ) -> str:
+        """Uploads the tokenizer's files to a Hub repository; returns the address of the commit."""
+        return push_tokenizer(self, repo_id, token=token, commit_message=commit_message)
+
+    def to_json(self) -> str | None:
+        """The text of a `tokenizer.json`; None for a tokenizer that this format cannot express."""
+        text = self._engine.to_json()
+        if text is None:
+            return None
+        return with_sections(text, self._settings.truncation_section, self._settings.padding_section)
+
+    def fingerprint(self) -> str:
+        """A short name for everything that decides which ids a text becomes; equal for equal tokenizers."""
+        return fingerprint(self._engine)

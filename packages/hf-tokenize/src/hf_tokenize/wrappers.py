@@ -69,6 +69,9 @@ class AffixedEngine:
     def splitting(self) -> Engine:
         return AffixedEngine(self._inner.splitting(), before=self._before, after=self._after)
 
+    def adding(self, tokens: Sequence[AddedToken]) -> Engine:
+        return AffixedEngine(self._inner.adding(tokens), before=self._before, after=self._after)
+
     def special_token_count(self, *, pair: bool) -> int:
         return len(self._before) + len(self._after)
 
@@ -135,6 +138,13 @@ class RemappedEngine:
     def splitting(self) -> Engine:
         unk = self._by_id[self._unk]
         return RemappedEngine(self._inner.splitting(), self._vocab, unk=unk, special=self._special)
+
+    def adding(self, tokens: Sequence[AddedToken]) -> Engine:
+        vocab = dict(self._vocab)
+        for token in tokens:
+            vocab.setdefault(token.content, max(vocab.values()) + 1)
+        special = [*self._special, *(token.content for token in tokens if token.special)]
+        return RemappedEngine(self._inner.adding(tokens), vocab, unk=self._by_id[self._unk], special=special)
 
     def special_token_count(self, *, pair: bool) -> int:
         return self._inner.special_token_count(pair=pair)

@@ -18,6 +18,11 @@ TOKENIZER_JSON = "tokenizer.json"
 TEMPLATE = "chat_template.jinja"
 TEMPLATE_JSON = "chat_template.json"
 TEMPLATE_FOLDER = "additional_chat_templates"
+# Keys of tokenizer_config.json that this package writes: the tokenizer's fingerprint, the hash of the tokenizer.json
+# it was taken of, and the family's class where the class itself says only "whatever tokenizer.json says".
+FINGERPRINT_KEY = "fingerprint"
+FILE_HASH_KEY = "fingerprint_of_file"
+FAMILY_KEY = "family_class"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +45,7 @@ class SideFiles:
 
     def class_name(self) -> str | None:
         """The tokenizer class the configuration names, in the spelling without `Fast`."""
-        name = self.config.get("tokenizer_class")
+        name = self.config.get(FAMILY_KEY) or self.config.get("tokenizer_class")
         return name.removesuffix("Fast") if isinstance(name, str) else None
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from hf_hub_io import JsonValue
 from hf_tokenize.errors import TokenizerFileError
-from hf_tokenize.load.files import CONFIG, SideFiles
+from hf_tokenize.load.files import CONFIG, FAMILY_KEY, FILE_HASH_KEY, FINGERPRINT_KEY, SideFiles
 from hf_tokenize.load.vocabulary import Vocabulary
 from hf_tokenize.options import Side
 from hf_tokenize.settings import Settings
@@ -23,6 +23,9 @@ _READ: Final = frozenset(
         "chat_template",
         "clean_up_tokenization_spaces",
         "extra_special_tokens",
+        FAMILY_KEY,
+        FILE_HASH_KEY,
+        FINGERPRINT_KEY,
         "is_local",
         "local_files_only",
         "max_len",
@@ -32,6 +35,8 @@ _READ: Final = frozenset(
         "padding_side",
         "special_tokens_map_file",
         "split_special_tokens",
+        "src_lang",
+        "tgt_lang",
         "tokenizer_class",
         "tokenizer_file",
         "truncation_side",
@@ -93,10 +98,16 @@ def read_settings(files: SideFiles, special: SpecialTokens, *, class_name: str |
         clean_up_tokenization_spaces=config.get("clean_up_tokenization_spaces") is True,
         split_special_tokens=config.get("split_special_tokens") is True,
         chat_templates=MappingProxyType(dict(files.templates)),
-        tokenizer_class=str(config["tokenizer_class"]) if config.get("tokenizer_class") else None,
+        tokenizer_class=class_name,
+        source_language=_text(config.get("src_lang")),
+        target_language=_text(config.get("tgt_lang")),
         name_or_path=files.repo.id,
         extra=MappingProxyType(_unread(config)),
     )
+
+
+def _text(value: JsonValue) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _unread(config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -132,7 +143,11 @@ def adopt_sections(settings: Settings, vocabulary: Vocabulary, *, given: Mapping
     """
     truncation, padding = vocabulary.truncation, vocabulary.padding
     settings = replace(
-        settings, special=vocabulary.special, truncation_section=truncation, padding_section=padding
+        settings,
+        special=vocabulary.special,
+        truncation_section=truncation,
+        padding_section=padding,
+        source_files=MappingProxyType(dict(vocabulary.files)),
     )
     if isinstance(padding, dict):
         token, type_id = padding.get("pad_token"), padding.get("pad_type_id")
