@@ -194,7 +194,7 @@ class Record:
             raise UnknownFieldError(cls.__name__, name, plan.keys | plan.aliases.keys())
         state = vars(self)
         state["extra"] = _as_extra(cls, extra) if extra else {}
-        state["_given"] = plan.names & values.keys()
+        state["_given"] = plan.keys & values.keys()
         for slot in plan.slots:
             completion = slot.completion
             value = values.get(slot.name)
@@ -275,8 +275,13 @@ class Record:
         cls = type(self)
         changes = _own_names(cls, changes)
         state = vars(self)
-        kept = {name: state[name] for name in state["_given"] if name not in changes}
+        given = state["_given"]
+        kept = {name: state[name] for name in given if name in state and name not in changes}
         for slot in cls.PLAN.slots:
+            # A field given in an older spelling is as given as any other, until that spelling changes.
+            spellings = {slot.name, *slot.completion.absorbs} if slot.completion else set()
+            if given & spellings and not spellings & changes.keys():
+                kept[slot.name] = state[slot.name]
             if slot.completion and not changes.keys().isdisjoint(slot.completion.restarts):
                 kept.pop(slot.name, None)
         return cls(**{"extra": self.extra, **kept, **changes})
@@ -289,7 +294,7 @@ class Record:
 
     def __repr__(self) -> str:
         state = vars(self)
-        shown = [f"{name}={state[name]!r}" for name in sorted(state["_given"])]
+        shown = [f"{name}={state[name]!r}" for name in sorted(state["_given"] & self.field_names())]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
