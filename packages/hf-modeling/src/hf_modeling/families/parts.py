@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from hf_modeling.families.facts import activation, rope
 from hf_modeling.spec import (
@@ -18,12 +19,16 @@ from hf_modeling.spec import (
     LmHead,
     MaskRule,
     Mixer,
+    Mlp,
     Norm,
+    PostNorm,
     PreNorm,
     Rope,
+    Sandwich,
     Window,
 )
-from hf_modeling.weights.table import drop
+from hf_modeling.weights.ops import Split
+from hf_modeling.weights.table import Rule, WeightTable, drop, rule
 
 if TYPE_CHECKING:
     from hf_config.rope import RopeParameters
@@ -37,6 +42,9 @@ ENDINGS: Final[Mapping[Task, str]] = {
     "question-answering": "ForQuestionAnswering",
 }
 """How the class names of decoders end."""
+
+ALL_HEADS: Final[tuple[Task, ...]] = ("sequence-classification", "token-classification", "question-answering")
+"""The heads that most decoders have beside the language model's."""
 
 ROTARY = drop("model.layers.{layer}.self_attn.rotary_emb.inv_freq", why="recomputed from the config")
 """What older checkpoints store of rotary positions."""
@@ -120,9 +128,31 @@ def gated_mlp(c: HasMlp, *, bias: bool = False) -> GatedMlp:
     return GatedMlp(width=c.intermediate_size, activation=activation(c.hidden_act), bias=bias)
 
 
+def mlp(c: HasMlp, *, bias: bool = False) -> Mlp:
+    """A feed-forward network without a gate."""
+    return Mlp(width=c.intermediate_size, activation=activation(c.hidden_act), bias=bias)
+
+
 def pre_norm(mixer: Mixer, ffn: Ffn, norm: Norm) -> PreNorm:
     """A block that normalises before each of its two parts."""
     return PreNorm(mixer=mixer, mixer_norm=norm, ffn=ffn, ffn_norm=norm)
+
+
+def post_norm(mixer: Mixer, ffn: Ffn, norm: Norm) -> PostNorm:
+    """A block that normalises what each of its two parts gives."""
+    return PostNorm(mixer=mixer, mixer_norm=norm, ffn=ffn, ffn_norm=norm)
+
+
+def sandwich(mixer: Mixer, ffn: Ffn, norm: Norm) -> Sandwich:
+    """A block that normalises before and after each of its two parts."""
+    return Sandwich(
+        mixer=mixer, mixer_norm=norm, mixer_output_norm=norm, ffn=ffn, ffn_norm=norm, ffn_output_norm=norm
+    )
+
+
+def layered(c: HasStack, mixers: Iterable[Mixer], ffn: Ffn, norm: Norm) -> DecoderSpec:
+    """A decoder of pre-norm blocks, one for each mixer, with one feed-forward network and norm for all."""
+    return decoder(c, (pre_norm(mixer, ffn, norm) for mixer in mixers), norm)
 
 
 def decoder(
@@ -148,9 +178,52 @@ def masks(c: HasLayerKinds) -> tuple[MaskRule, ...]:
     return tuple(window(c.sliding_window if kind == "sliding_attention" else None) for kind in c.layer_types)
 
 
+def each_mask(mixer: Attention, c: HasLayerKinds) -> tuple[Attention, ...]:
+    """The mixer of every layer, each with its layer's mask."""
+    return tuple(replace(mixer, mask=mask) for mask in masks(c))
+
+
+def each_kind(
+    mixer: Attention, c: HasKindRopes, *, apply: Literal["input", "float32"] = "input"
+) -> tuple[Attention, ...]:
+    """The mixer of every layer, each with the mask and the rotation of its kind."""
+    turns = {
+        kind: rope(settings, mixer.head_dim, c.max_position_embeddings, apply=apply)
+        for kind, settings in c.rope_parameters.items()
+    }
+    both = zip(c.layer_types, masks(c), strict=True)
+    return tuple(replace(mixer, mask=mask, rope=turns[kind]) for kind, mask in both)
+
+
+def sliding_turns(mixers: Iterable[Attention], c: HasLayerKinds) -> tuple[Attention, ...]:
+    """Layers that see everything lose their positions; sliding layers keep them."""
+    both = zip(mixers, c.layer_types, strict=True)
+    return tuple(one if kind == "sliding_attention" else replace(one, rope=None) for one, kind in both)
+
+
 def window(size: int | None) -> MaskRule:
     """The last `size` keys, or every earlier key where there is no window."""
     return Causal() if not size else Window(size=size)
+
+
+def same_names(c: object) -> WeightTable:
+    """Names on disk are the names in memory."""
+    return WeightTable()
+
+
+def fused_gate_up(width: int) -> Rule:
+    """Gate and up projections of `width` rows each in one matrix on disk."""
+    mlp = "model.layers.{layer}.mlp."
+    return rule(
+        mlp + "gate_up_proj.weight", (mlp + "gate_proj.weight", mlp + "up_proj.weight"), Split((width,) * 2)
+    )
+
+
+def fused_qkv(name: str, queries: int, keys: int) -> Rule:
+    """Queries, keys and values of so many rows, one after the other, in `self_attn.<name>` on disk."""
+    layer = "model.layers.{layer}.self_attn."
+    parts = tuple(f"{layer}{part}_proj.{{s}}" for part in "qkv")
+    return rule(f"{layer}{name}.{{s}}", parts, Split((queries, keys, keys)))
 
 
 def classes(start: str, *tasks: Task) -> Mapping[Task, str]:

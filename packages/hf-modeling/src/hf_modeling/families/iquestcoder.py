@@ -1,0 +1,34 @@
+"""IQuest Coder: Llama under another name."""
+
+from __future__ import annotations
+
+from hf_config.families.iquestcoder import IQuestCoderConfig
+from hf_modeling.families.family import Family
+from hf_modeling.families.parts import (
+    ALL_HEADS,
+    ROTARY,
+    attention,
+    classes,
+    gated_mlp,
+    layered,
+    one_rope,
+    same_names,
+)
+from hf_modeling.spec import DecoderSpec, RmsNorm
+
+
+def spec(c: IQuestCoderConfig) -> DecoderSpec:
+    """The decoder that an IQuest Coder config describes."""
+    mixer = attention(c, one_rope(c, c.head_dim), c.head_dim, bias=c.attention_bias)
+    ffn = gated_mlp(c, bias=c.mlp_bias)
+    return layered(c, [mixer] * c.num_hidden_layers, ffn, RmsNorm(eps=c.rms_norm_eps))
+
+
+FAMILY = Family(
+    model_type="iquestcoder",
+    config=IQuestCoderConfig,
+    spec=spec,
+    weights=same_names,
+    ignored=(ROTARY,),
+    classes=classes("IQuestCoder", *ALL_HEADS),
+)
