@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -21,12 +22,12 @@ from hf_modeling.build import (
 )
 from hf_modeling.cache import Cache, DynamicCache, Layout
 from hf_modeling.errors import InputError
-from hf_modeling.inputs import embedded, unknown_segments
+from hf_modeling.inputs import not_one_input, outside_vocabulary, unknown_segments
 from hf_modeling.layers.base import Layer, Linear, states_of
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.outputs import BaseModelOutputWithPast
 from hf_modeling.spec import DecoderSpec, ModelSpec
-from hf_modeling.step import Step, begin
+from hf_modeling.step import begin
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
@@ -79,17 +80,24 @@ class Decoder(PreTrainedModel):
             say for each query which keys it may look at.
         position_ids: (B, T); left out, they count each row's real tokens.
         token_type_ids: (B, T), for the few decoders that tell segments apart.
-        past_key_values: what earlier calls remembered; it is updated. With use_cache (default: as the config
-            says, and not while training) a new one is made and returned.
+        past_key_values: what earlier calls remembered; it is updated. With use_cache a new one is made where none
+            is given; left out, that is done as the config says, unless gradients are recorded.
         cache_position: not needed; accepted because other code passes it.
 
         Raises:
             InputError: shapes that contradict each other; TokenIdError: an id outside the vocabulary.
         """
-        h_BTD = embedded(self.embed_tokens, input_ids, inputs_embeds)
+        if (input_ids is None) == (inputs_embeds is None):
+            raise not_one_input(input_ids)
+        try:
+            h_BTD = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        except IndexError:
+            raise outside_vocabulary(input_ids, self.embed_tokens.num_embeddings) from None
         cache = past_key_values
-        if cache is None and (self.use_cache and not self.training if use_cache is None else use_cache):
-            cache = self.new_cache()
+        if use_cache is None:
+            use_cache = self.use_cache and not torch.is_grad_enabled()
+        if use_cache and cache is None:
+            cache = DynamicCache(self.cache_layout)
         step = begin(
             batch=h_BTD.shape[0],
             new=h_BTD.shape[1],
@@ -98,14 +106,27 @@ class Decoder(PreTrainedModel):
             attention_mask=attention_mask,
             position_ids=position_ids,
         )
-        step.record(output_attentions, output_hidden_states, output_router_logits)
+        step.attentions = [] if output_attentions else None
+        step.hidden_states = [] if output_hidden_states else None
+        step.router_logits = [] if output_router_logits else None
         if self.stem is not None:
             h_BTD = self.stem(h_BTD, token_type_ids, step)
         elif token_type_ids is not None:
             raise unknown_segments()
         if self.embed_per_layer is not None:
             step.per_layer_BTLP = self.embed_per_layer(_ids(input_ids), h_BTD)
-        h_BTD = self.run(h_BTD, step)
+        recompute = self.checkpointing and self.training
+        for layer in self.layers:
+            if step.hidden_states is not None:
+                step.hidden_states.append(h_BTD)
+            h_BTD = checkpoint(layer, h_BTD, step, use_reentrant=False) if recompute else layer(h_BTD, step)
+        if cache is not None:
+            cache.advance(step.new, step.valid_BS, step.next_position_B1)
+        h_BTD = self.norm(h_BTD)
+        if self.project_out is not None:
+            h_BTD = self.project_out(h_BTD)
+        if step.hidden_states is not None:
+            step.hidden_states.append(h_BTD)
         return BaseModelOutputWithPast(
             last_hidden_state=h_BTD,
             past_key_values=cache,
@@ -113,22 +134,6 @@ class Decoder(PreTrainedModel):
             attentions=None if step.attentions is None else tuple(step.attentions),
             router_logits=None if step.router_logits is None else tuple(step.router_logits),
         )
-
-    def run(self, h_BTD: Tensor, step: Step) -> Tensor:
-        """Through all blocks and the final norm: embeddings to the last hidden state, closing the step."""
-        seen = step.hidden_states
-        recompute = self.checkpointing and self.training
-        for layer in self.layers:
-            if seen is not None:
-                seen.append(h_BTD)
-            h_BTD = checkpoint(layer, h_BTD, step, use_reentrant=False) if recompute else layer(h_BTD, step)
-        step.finish()
-        h_BTD = self.norm(h_BTD)
-        if self.project_out is not None:
-            h_BTD = self.project_out(h_BTD)
-        if seen is not None:
-            seen.append(h_BTD)
-        return h_BTD
 
     def new_cache(self, *, slack: int = 0) -> DynamicCache:
         """An empty cache for this model; `slack` as in `DynamicCache`."""

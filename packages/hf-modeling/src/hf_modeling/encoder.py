@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hf_modeling.build import backend_of, build_block, build_norm, build_stem, build_tokens, start
-from hf_modeling.inputs import embedded, unknown_segments
+from hf_modeling.inputs import not_one_input, outside_vocabulary, unknown_segments
 from hf_modeling.layers.activation import PLAIN, Unary
 from hf_modeling.layers.base import Layer, Linear
 from hf_modeling.model import PreTrainedModel
@@ -76,7 +76,12 @@ class Encoder(PreTrainedModel):
         Raises:
             InputError: shapes that contradict each other; TokenIdError: an id outside the vocabulary.
         """
-        h_BTD = embedded(self.embed_tokens, input_ids, inputs_embeds)
+        if (input_ids is None) == (inputs_embeds is None):
+            raise not_one_input(input_ids)
+        try:
+            h_BTD = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        except IndexError:
+            raise outside_vocabulary(input_ids, self.embed_tokens.num_embeddings) from None
         step = begin(
             batch=h_BTD.shape[0],
             new=h_BTD.shape[1],
@@ -84,7 +89,8 @@ class Encoder(PreTrainedModel):
             attention_mask=attention_mask,
             position_ids=position_ids,
         )
-        step.record(output_attentions, output_hidden_states, False)
+        step.attentions = [] if output_attentions else None
+        step.hidden_states = [] if output_hidden_states else None
         if self.stem is not None:
             h_BTD = self.stem(h_BTD, token_type_ids, step)
         elif token_type_ids is not None:

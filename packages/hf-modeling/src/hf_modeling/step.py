@@ -1,12 +1,13 @@
 """`Step`: what every layer of one forward call shares: positions, masks, memory, and what is being recorded.
 
-B batch, T new tokens, S keys. A step is made once per call by `begin`, handed to every layer, and closed by
-`finish`. Rotary tables, masks and biases are worked out at most once per step, however many layers ask.
+B batch, T new tokens, S keys. A step is made once per call by `begin` and handed to every layer. Rotary tables,
+masks and biases are worked out at most once per step, however many layers ask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast, final
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from hf_modeling.errors import InputError
 from hf_modeling.masks import CAUSAL, OPEN, Mask, Rows, allowed, segment_starts, segments, window_of
-from hf_modeling.spec import Bidirectional, Causal, MaskRule, Window
+from hf_modeling.spec import Bidirectional, Causal, Chunk, MaskRule, Window
 
 if TYPE_CHECKING:
     from hf_modeling.cache import Cache
@@ -24,68 +25,49 @@ T = TypeVar("T")
 
 
 @final
+@dataclass(slots=True, kw_only=True, eq=False)
 class Step:
     """One call's shared context. Made by `begin`; layers read it and record into its lists.
 
+    past: tokens the cache held before.
+    bound: a number above every position; None where only a look at the positions would tell.
     offset: when all rows' positions are offset, offset + 1, ...: that first one; otherwise None.
     valid_BS: which of the old and new tokens are real; None when all are.
     new_valid_BT: which of the new tokens are real; None when all are.
+    next_position_B1: what each row's next position will be; None when it is past + new for every row.
     attentions, hidden_states, router_logits: lists to append to, or None when not asked for.
     rotations: rotary tables at this step's positions.
     shared: keys and values that later layers of this call borrow, by layer.
     chosen: who may look at whom by the latest index, (B, 1, T, S) bool; None where all may.
+    segments_BT: which packed sequence each token belongs to; None when each row is one.
     blocks_BT: which new tokens see each other in both directions, by number; -1 for the others.
+    custom: a mask that replaces every rule.
     per_layer_BTLP: the tokens' own inputs to each layer, for models that have them.
     """
 
-    __slots__ = (
-        "_derived",
-        "_memo",
-        "_positions",
-        "attentions",
-        "batch",
-        "blocks_BT",
-        "cache",
-        "capacity",
-        "chosen",
-        "custom",
-        "device",
-        "hidden_states",
-        "new",
-        "new_valid_BT",
-        "offset",
-        "past",
-        "per_layer_BTLP",
-        "rotations",
-        "router_logits",
-        "segments_BT",
-        "shared",
-        "valid_BS",
-    )
-
-    def __init__(self, batch: int, new: int, device: torch.device, cache: Cache | None) -> None:
-        self.batch = batch
-        self.new = new
-        self.device = device
-        self.cache = cache
-        self.past = 0 if cache is None else cache.length
-        self.capacity = None if cache is None else cache.capacity
-        self.offset: int | None = self.past
-        self.valid_BS: Tensor | None = None
-        self.new_valid_BT: Tensor | None = None
-        self.segments_BT: Tensor | None = None
-        self.blocks_BT: Tensor | None = None
-        self.custom: Mask | None = None
-        self.attentions: list[Tensor] | None = None
-        self.hidden_states: list[Tensor] | None = None
-        self.router_logits: list[Tensor] | None = None
-        self.rotations: dict[Rotary, tuple[Tensor, Tensor]] = {}
-        self.shared: dict[int, tuple[Tensor, Tensor]] = {}
-        self.chosen: Tensor | None = None
-        self.per_layer_BTLP: Tensor | None = None
-        self._derived = True
-        self._positions: Tensor | None = None
-        self._memo: dict[Hashable, object] = {}
+    batch: int
+    new: int
+    device: torch.device
+    cache: Cache | None = None
+    past: int = 0
+    capacity: int | None = None
+    bound: int | None = 0
+    offset: int | None = 0
+    valid_BS: Tensor | None = None
+    new_valid_BT: Tensor | None = None
+    next_position_B1: Tensor | None = None
+    segments_BT: Tensor | None = None
+    blocks_BT: Tensor | None = None
+    custom: Mask | None = None
+    attentions: list[Tensor] | None = None
+    hidden_states: list[Tensor] | None = None
+    router_logits: list[Tensor] | None = None
+    rotations: dict[Rotary, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    shared: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    chosen: Tensor | None = None
+    per_layer_BTLP: Tensor | None = None
+    _positions: Tensor | None = None
+    _memo: dict[Hashable, object] = field(default_factory=dict)
 
     @property
     def positions_BT(self) -> Tensor:
@@ -94,21 +76,9 @@ class Step:
             self._positions = torch.arange(self.past, self.past + self.new, device=self.device)[None]
         return self._positions
 
-    def position_bound(self) -> int:
-        """A number above every position, found without looking at a device if possible."""
-        if self.capacity is not None:
-            return self.capacity
-        return self.past + self.new if self._derived else self.longest()
-
     def longest(self) -> int:
         """The longest new position plus one."""
         return self.offset + self.new if self.offset is not None else int(self.positions_BT.max()) + 1
-
-    def record(self, attentions: bool, hidden_states: bool, router_logits: bool) -> None:
-        """Keep lists of these for layers to append to."""
-        self.attentions = [] if attentions else None
-        self.hidden_states = [] if hidden_states else None
-        self.router_logits = [] if router_logits else None
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns, made when the first layer of this step asks under `key`."""
@@ -120,9 +90,25 @@ class Step:
     def mask(self, rule: MaskRule) -> Mask:
         """Who may look at whom in a layer with this rule."""
         found = self._memo.get(rule)
-        if found is None:
-            found = self._memo[rule] = self._make_mask(rule)
-        return cast("Mask", found)
+        if found is not None:
+            return cast("Mask", found)
+        plain = self.valid_BS is None and self.segments_BT is None and self.blocks_BT is None
+        within = isinstance(rule, Window | Chunk) and self.past + self.new <= rule.size
+        if self.custom is not None:
+            made = self.custom
+        elif not plain or self.capacity is not None:
+            made = Mask(allowed(rule, self._rows(rule)))
+        # Nothing but the rule hides anything, which can often be said without a tensor.
+        elif isinstance(rule, Bidirectional):
+            made = OPEN
+        elif (within or isinstance(rule, Causal)) and (self.new == 1 or self.past == 0):
+            made = OPEN if self.new == 1 else CAUSAL
+        elif isinstance(rule, Window) and self.new == 1 and self._key_order(rule).shape[1] <= rule.size:
+            made = OPEN
+        else:
+            made = Mask(allowed(rule, self._rows(rule)))
+        self._memo[rule] = made
+        return made
 
     def key_positions(self, rule: MaskRule) -> Tensor:
         """Positions of the keys that a layer with this rule sees, (B or 1, S) int64; for biases by distance."""
@@ -131,44 +117,6 @@ class Step:
             return order_BS
         position_BS = (self.valid_BS.cumsum(1) - 1).clamp(min=0)
         return position_BS.gather(1, order_BS.clamp(min=0).expand(self.batch, -1))
-
-    def finish(self) -> None:
-        """Close the step: the cache takes its tokens into account."""
-        cache = self.cache
-        if cache is None:
-            return
-        if self.offset is not None:
-            cache.advance(self.new, None, None)
-            return
-        given_BT = self.positions_BT.expand(self.batch, -1)
-        if self.new_valid_BT is not None:
-            given_BT = given_BT.masked_fill(~self.new_valid_BT, -1)
-        last_B1 = given_BT.amax(1, keepdim=True)
-        before = self.past if cache.next_position_B1 is None else cache.next_position_B1
-        cache.advance(self.new, self.valid_BS, torch.where(last_B1 < 0, before, last_B1 + 1))
-
-    def _make_mask(self, rule: MaskRule) -> Mask:
-        if self.custom is not None:
-            return self.custom
-        plain = self.valid_BS is None and self.segments_BT is None and self.blocks_BT is None
-        if plain and self.capacity is None:
-            shortcut = self._shortcut(rule)
-            if shortcut is not None:
-                return shortcut
-        return Mask(allowed(rule, self._rows(rule)))
-
-    def _shortcut(self, rule: MaskRule) -> Mask | None:
-        """The mask of unpadded rows where no tensor is needed to say it."""
-        if isinstance(rule, Bidirectional):
-            return OPEN
-        window = window_of(rule)
-        if isinstance(rule, Causal) or (window is not None and self.past + self.new <= window):
-            if self.new == 1:
-                return OPEN
-            return CAUSAL if self.past == 0 else None
-        if isinstance(rule, Window) and self.new == 1 and self._key_order(rule).shape[1] <= rule.size:
-            return OPEN
-        return None
 
     def _rows(self, rule: MaskRule) -> Rows:
         query_order_BT = self._query_order()
@@ -239,31 +187,36 @@ def begin(
     Raises:
         InputError: shapes that do not fit together.
     """
-    step = Step(batch, new, device, cache)
+    step = Step(batch=batch, new=new, device=device, cache=cache, bound=new, blocks_BT=blocks)
+    known_BS = before_B1 = None
+    if cache is not None:
+        step.past = step.offset = cache.length
+        step.capacity, known_BS, before_B1 = cache.capacity, cache.valid_BS, cache.next_position_B1
+        step.bound = step.past + new if step.capacity is None else step.capacity
     if attention_mask is not None and attention_mask.ndim == 4:
-        step.custom = Mask(attention_mask)
-    else:
-        _take_validity(step, attention_mask)
-    step.blocks_BT = blocks
+        step.custom, attention_mask = Mask(attention_mask), None
+    if attention_mask is not None or known_BS is not None:
+        _take_validity(step, attention_mask, known_BS)
     if position_ids is not None:
-        step.offset, step._derived = None, False
         step._positions = _checked_positions(step, position_ids)
+        step.bound = step.capacity
         if attention_mask is None and step.past == 0 and new > 1:
             step.segments_BT = segments(step._positions)
-    elif step.valid_BS is not None or (cache is not None and cache.next_position_B1 is not None):
+    elif step.valid_BS is not None or before_B1 is not None:
+        step._positions = _counted_positions(step, before_B1)
+    if step._positions is not None:
         step.offset = None
-        step._positions = _counted_positions(step)
+        step.next_position_B1 = _next_positions(step, step.past if before_B1 is None else before_B1)
     return step
 
 
-def _take_validity(step: Step, attention_mask: Tensor | None) -> None:
+def _take_validity(step: Step, attention_mask: Tensor | None, known_BS: Tensor | None) -> None:
     """Set which old and new tokens are real from the mask and from what the cache knows."""
-    known_BS = None if step.cache is None else step.cache.valid_BS
     past, new, total = step.past, step.new, step.past + step.new
     if attention_mask is None:
-        if known_BS is not None and step.capacity is None:
-            known_BS = torch.nn.functional.pad(known_BS, (0, new), value=True)
-        step.valid_BS = known_BS
+        assert known_BS is not None
+        growing = step.capacity is None
+        step.valid_BS = torch.nn.functional.pad(known_BS, (0, new), value=True) if growing else known_BS
         return
     if attention_mask.shape == (step.batch, total):
         valid_BS = attention_mask.bool()
@@ -285,9 +238,8 @@ def _take_validity(step: Step, attention_mask: Tensor | None) -> None:
     step.valid_BS = valid_BS
 
 
-def _counted_positions(step: Step) -> Tensor:
+def _counted_positions(step: Step, before_B1: Tensor | None) -> Tensor:
     """Positions that continue each row's count of real tokens, (B, T)."""
-    before_B1 = None if step.cache is None else step.cache.next_position_B1
     if before_B1 is None:
         assert step.valid_BS is not None
         before_B1 = step.valid_BS[:, : step.past].sum(1, keepdim=True)
@@ -299,6 +251,15 @@ def _counted_positions(step: Step) -> Tensor:
     first_B1 = new_valid_BT.int().argmax(1, keepdim=True)
     counted_BT = torch.where(new_valid_BT, new_valid_BT.cumsum(1) - 1, order_T - first_B1)
     return (before_B1 + counted_BT).clamp(min=0)
+
+
+def _next_positions(step: Step, before: Tensor | int) -> Tensor:
+    """Each row's next position, (B, 1); as before where a row got nothing but padding."""
+    given_BT = step.positions_BT.expand(step.batch, -1)
+    if step.new_valid_BT is None:
+        return given_BT.amax(1, keepdim=True) + 1
+    last_B1 = given_BT.masked_fill(~step.new_valid_BT, -1).amax(1, keepdim=True)
+    return torch.where(last_B1 < 0, before, last_B1 + 1)
 
 
 def _checked_positions(step: Step, position_ids: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from hf_modeling.build.norm import build_norm
 from hf_modeling.errors import SpecError
 from hf_modeling.layers.activation import PLAIN, Unary, XIeluLayer, gating
 from hf_modeling.layers.base import Layer, Linear, StepLayer
-from hf_modeling.layers.mlp import GatedMlpLayer, MlpLayer, ScaledGatedMlpLayer
+from hf_modeling.layers.mlp import GatedMlpLayer, JoinedMlpLayer, MlpLayer
 from hf_modeling.layers.moe import (
     DualFfnLayer,
     ExpertsLayer,
@@ -144,8 +144,9 @@ def _build_shared(spec: SharedExpert, width: int) -> SharedExpertLayer:
 
 
 def _build_gated(spec: GatedMlp, width: int) -> StepLayer:
-    joined = gating(spec.activation, spec.gate_multiplier)
-    if spec.down_multiplier != 1.0:
-        return ScaledGatedMlpLayer(width, spec.width, joined, spec.down_multiplier, bias=spec.bias)
+    activation = spec.activation
+    if isinstance(activation, ClampedSwiglu) or (spec.gate_multiplier, spec.down_multiplier) != (1.0, 1.0):
+        joined = gating(activation, spec.gate_multiplier)
+        return JoinedMlpLayer(width, spec.width, joined, spec.down_multiplier, bias=spec.bias)
     norm = None if spec.inner_norm is None else build_norm(spec.inner_norm, spec.width)
-    return GatedMlpLayer(width, spec.width, joined, bias=spec.bias, inner_norm=norm)
+    return GatedMlpLayer(width, spec.width, PLAIN[activation], bias=spec.bias, inner_norm=norm)

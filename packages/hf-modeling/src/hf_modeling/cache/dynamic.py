@@ -3,22 +3,26 @@
 B batch, N heads, T new tokens, S visible tokens, H features.
 
 Tokens are written into buffers with room to spare, which grow by a share of their size, so a token costs the
-same to add at any length. Writing starts at the cache's length, not at a length of the buffer's own: a step
-that fails half way is simply written over. Where gradients are recorded nothing is written in place.
+same to add at any length. Writing starts at the cache's length, not at a length of the buffer's own, so a step
+that fails half way is written over by the next. Where gradients are recorded nothing is written in place.
 """
 
 from __future__ import annotations
 
-from typing import Self, final
+import sys
+from dataclasses import dataclass
+from typing import Final, Self, final
 
 import torch
 from torch import Tensor
 
-from hf_modeling.cache.states import Append, Layout, Replace, Ring
+from hf_modeling.cache.states import Layout, Replace, Ring
 from hf_modeling.errors import CacheError
 
-ROOM = 64
+ROOM: Final = 64
 """Least number of tokens of spare room when a buffer is made or grown."""
+EVERYTHING: Final = sys.maxsize
+"""How far back layers without a window look."""
 
 
 def _empty(like_BNTH: Tensor, tokens: int) -> Tensor:
@@ -39,124 +43,41 @@ def _copied(buffer: Tensor | None) -> Tensor | None:
 
 
 @final
-class _AppendBuffer:
-    """All tokens of one append state."""
+@dataclass(slots=True)
+class _Buffer:
+    """The latest tokens of one state: those a query may look back to (`keep`), and whatever else still fits.
 
-    __slots__ = ("buffer",)
+    tensor: (B, N, room, H); its first token has order `origin`.
+    """
 
-    def __init__(self) -> None:
-        self.buffer: Tensor | None = None
+    keep: int
+    tensor: Tensor | None = None
+    origin: int = 0
 
-    def extend(self, new_BNTH: Tensor, past: int) -> Tensor:
-        buffer = self.buffer
-        if torch.is_grad_enabled() and (
-            new_BNTH.requires_grad or (buffer is not None and buffer.requires_grad)
-        ):
-            kept = new_BNTH if buffer is None else torch.cat((buffer.narrow(2, 0, past), new_BNTH), dim=2)
-            self.buffer = kept
-            return kept
-        new = new_BNTH.shape[2]
-        total = past + new
-        if buffer is None or buffer.shape[2] < total:
-            buffer = self._grown(new_BNTH, past, total)
-        buffer.narrow(2, past, new).copy_(new_BNTH)
-        return buffer.narrow(2, 0, total)
-
-    def _grown(self, like_BNTH: Tensor, past: int, total: int) -> Tensor:
-        grown = _empty(like_BNTH, total + max(ROOM, total // 4))
-        if self.buffer is not None:
-            grown.narrow(2, 0, past).copy_(self.buffer.narrow(2, 0, past))
-        self.buffer = grown
-        return grown
-
-    def rows(self, rows_B: Tensor, length: int) -> None:
-        if self.buffer is not None:
-            self.buffer = _selected(self.buffer.narrow(2, 0, length), rows_B)
-
-    def crop(self, before: int, after: int) -> None:
-        """Nothing to do: tokens beyond the cache's length are never read."""
-
-    def clone(self) -> _AppendBuffer:
-        copy = _AppendBuffer()
-        copy.buffer = _copied(self.buffer)
-        return copy
-
-    def nbytes(self) -> int:
-        return 0 if self.buffer is None else self.buffer.nbytes
-
-
-@final
-class _RingBuffer:
-    """The last `keep` tokens of one ring state, in order, in a buffer they move along and wrap round rarely."""
-
-    __slots__ = ("buffer", "keep", "origin")
-
-    def __init__(self, keep: int) -> None:
-        self.keep = keep
-        self.buffer: Tensor | None = None
-        self.origin = 0
-        """Order of the token at the buffer's start."""
-
-    def extend(self, new_BNTH: Tensor, past: int) -> Tensor:
-        first = max(0, past - self.keep)  # order of the oldest token that is visible
-        new = new_BNTH.shape[2]
-        buffer = self.buffer
-        if torch.is_grad_enabled() and (
-            new_BNTH.requires_grad or (buffer is not None and buffer.requires_grad)
-        ):
-            old = None if buffer is None else buffer.narrow(2, first - self.origin, past - first)
-            visible = new_BNTH if old is None else torch.cat((old, new_BNTH), dim=2)
-            self.buffer, self.origin = visible, first
-            return visible
+    def grow(self, new_BNTH: Tensor, past: int) -> Tensor:
+        """`DynamicCache.extend` where there is no room, or gradients are recorded, or a prompt is long."""
+        first, new = max(0, past - self.keep), new_BNTH.shape[2]
+        tensor = self.tensor
+        old = None if tensor is None or past == first else tensor.narrow(2, first - self.origin, past - first)
+        if torch.is_grad_enabled() and (new_BNTH.requires_grad or (old is not None and old.requires_grad)):
+            self.tensor = new_BNTH if old is None else torch.cat((old, new_BNTH), dim=2)
+            self.origin = first
+            return self.tensor
         if new > self.keep:
-            return self._replaced(new_BNTH, first, past)
-        if buffer is None or past + new - self.origin > buffer.shape[2]:
-            buffer = self._moved(new_BNTH, first, past, new)
-        buffer.narrow(2, past - self.origin, new).copy_(new_BNTH)
-        return buffer.narrow(2, first - self.origin, past + new - first)
-
-    def _replaced(self, new_BNTH: Tensor, first: int, past: int) -> Tensor:
-        """A long prompt is looked at whole, and only its last `keep` tokens are stored."""
-        visible = new_BNTH
-        if self.buffer is not None and past > first:
-            visible = torch.cat((self.buffer.narrow(2, first - self.origin, past - first), new_BNTH), dim=2)
-        stored = _empty(new_BNTH, self.keep + max(ROOM, self.keep))
-        tail = new_BNTH.shape[2] - self.keep
-        stored.narrow(2, 0, self.keep).copy_(new_BNTH.narrow(2, tail, self.keep))
-        self.buffer, self.origin = stored, past + tail
-        return visible
-
-    def _moved(self, like_BNTH: Tensor, first: int, past: int, new: int) -> Tensor:
-        """A buffer that starts with the oldest visible token and has room for the new ones and more."""
-        moved = _empty(like_BNTH, past - first + new + max(ROOM, self.keep // 2))
-        if self.buffer is not None:
-            old = past - first
-            moved.narrow(2, 0, old).copy_(self.buffer.narrow(2, first - self.origin, old))
-        self.buffer, self.origin = moved, first
-        return moved
-
-    def rows(self, rows_B: Tensor, length: int) -> None:
-        if self.buffer is not None:
-            self.buffer = _selected(self.buffer.narrow(2, 0, length - self.origin), rows_B)
-
-    def crop(self, before: int, after: int) -> None:
-        if self.buffer is not None and max(0, after - self.keep) < self.origin:
-            raise CacheError(
-                f"cannot go back from {before} to {after} tokens: a layer with a window of {self.keep + 1} has "
-                f"forgotten the tokens before {self.origin}",
-                fix=f"make the cache with slack={before - after} or more",
+            # A prompt longer than the window is looked at whole, and only its end is stored.
+            visible = new_BNTH if old is None else torch.cat((old, new_BNTH), dim=2)
+            self.tensor, self.origin = (
+                _empty(new_BNTH, self.keep + max(ROOM, self.keep)),
+                past + new - self.keep,
             )
-
-    def clone(self) -> _RingBuffer:
-        copy = _RingBuffer(self.keep)
-        copy.buffer, copy.origin = _copied(self.buffer), self.origin
-        return copy
-
-    def nbytes(self) -> int:
-        return 0 if self.buffer is None else self.buffer.nbytes
-
-
-_Buffer = _AppendBuffer | _RingBuffer
+            self.tensor.narrow(2, 0, self.keep).copy_(new_BNTH.narrow(2, new - self.keep, self.keep))
+            return visible
+        total = past + new - first
+        self.tensor, self.origin = _empty(new_BNTH, total + max(ROOM, min(total, self.keep) // 4)), first
+        if old is not None:
+            self.tensor.narrow(2, 0, past - first).copy_(old)
+        self.tensor.narrow(2, past - first, new).copy_(new_BNTH)
+        return self.tensor.narrow(2, 0, total)
 
 
 @final
@@ -176,17 +97,24 @@ class DynamicCache:
         self.valid_BS: Tensor | None = None
         self.next_position_B1: Tensor | None = None
         self._values: list[dict[str, Tensor]] = [{} for _ in layout]
-        self._buffers: list[dict[str, _Buffer]] = [
-            {name: self._buffer(state) for name, state in states.items() if not isinstance(state, Replace)}
+        self._buffers = [
+            {
+                name: _Buffer(state.window - 1 + slack if isinstance(state, Ring) else EVERYTHING)
+                for name, state in states.items()
+                if not isinstance(state, Replace)
+            }
             for states in layout
         ]
 
-    def _buffer(self, state: Append | Ring) -> _Buffer:
-        return _RingBuffer(state.window - 1 + self.slack) if isinstance(state, Ring) else _AppendBuffer()
-
     def extend(self, layer: int, name: str, new_BNTH: Tensor) -> Tensor:
         """Store new tokens; returns all (B, N, S, H) that the new queries may look at, oldest first."""
-        return self._buffers[layer][name].extend(new_BNTH, self.length)
+        buffer = self._buffers[layer][name]
+        tensor, start, new = buffer.tensor, self.length - buffer.origin, new_BNTH.shape[2]
+        if tensor is None or start + new > tensor.shape[2] or new > buffer.keep or torch.is_grad_enabled():
+            return buffer.grow(new_BNTH, self.length)
+        tensor.narrow(2, start, new).copy_(new_BNTH)
+        first = max(0, start - buffer.keep)
+        return tensor.narrow(2, first, start + new - first)
 
     def get(self, layer: int, name: str) -> Tensor | None:
         """The value of a replace state; None before the first `put`."""
@@ -230,7 +158,12 @@ class DynamicCache:
                 fix="clone() the cache before the tokens that may be taken back",
             )
         for buffer in self._all_buffers():
-            buffer.crop(self.length, after)
+            if buffer.tensor is not None and max(0, after - buffer.keep) < buffer.origin:
+                raise CacheError(
+                    f"cannot go back from {self.length} to {after} tokens: a layer with a window has forgotten "
+                    f"the tokens before {buffer.origin}",
+                    fix=f"make the cache with slack={self.length - after} or more",
+                )
         removed = self.length - after
         if self.next_position_B1 is not None:
             gone = removed if self.valid_BS is None else self.valid_BS[:, after:].sum(1, keepdim=True)
@@ -245,7 +178,8 @@ class DynamicCache:
     def reorder(self, rows_B: Tensor) -> None:
         """Row i becomes what row `rows_B[i]` was; rows may repeat or be left out."""
         for buffer in self._all_buffers():
-            buffer.rows(rows_B, self.length)
+            if buffer.tensor is not None:
+                buffer.tensor = _selected(buffer.tensor.narrow(2, 0, self.length - buffer.origin), rows_B)
         self._values = [{k: v.index_select(0, rows_B) for k, v in layer.items()} for layer in self._values]
         if self.valid_BS is not None:
             self.valid_BS = self.valid_BS.index_select(0, rows_B)
@@ -254,7 +188,7 @@ class DynamicCache:
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Every row `repeats` times, copies side by side."""
-        held = [b.buffer for b in self._all_buffers() if b.buffer is not None]
+        held = [b.tensor for b in self._all_buffers() if b.tensor is not None]
         held += [value for layer in self._values for value in layer.values()]
         if held:
             self.reorder(torch.arange(held[0].shape[0], device=held[0].device).repeat_interleave(repeats))
@@ -262,14 +196,17 @@ class DynamicCache:
     def nbytes(self) -> int:
         """Bytes of memory held, spare room included."""
         values = sum(value.nbytes for layer in self._values for value in layer.values())
-        return values + sum(buffer.nbytes() for buffer in self._all_buffers())
+        return values + sum(b.tensor.nbytes for b in self._all_buffers() if b.tensor is not None)
 
     def clone(self) -> Self:
         """An independent copy."""
         copy = type(self)(self.layout, slack=self.slack)
         copy.advance(self.length, self.valid_BS, self.next_position_B1)
         copy._values = [{name: value.clone() for name, value in layer.items()} for layer in self._values]
-        copy._buffers = [{name: buffer.clone() for name, buffer in layer.items()} for layer in self._buffers]
+        copy._buffers = [
+            {name: _Buffer(b.keep, _copied(b.tensor), b.origin) for name, b in layer.items()}
+            for layer in self._buffers
+        ]
         return copy
 
     def _all_buffers(self) -> list[_Buffer]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from hf_modeling.encoder import Encoder
-from hf_modeling.heads.parts import build_lm_head, build_transform, capped
+from hf_modeling.heads.parts import build_lm_head, build_transform
 from hf_modeling.layers.base import META, Linear
 from hf_modeling.loss import cross_entropy
 from hf_modeling.model import PreTrainedModel
@@ -31,7 +31,6 @@ class MaskedLM(PreTrainedModel):
         with META:
             self.model = Encoder(config, replace(spec, pooler=None))
         self.lm_transform, self.lm_head = _vocabulary(spec, self.model)
-        self.logit_scale, self.softcap = spec.head.scale, spec.head.softcap
         self.materialize()
 
     def forward(
@@ -63,7 +62,7 @@ class MaskedLM(PreTrainedModel):
         h = base.last_hidden_state
         if self.lm_transform is not None:
             h = self.lm_transform(h)
-        logits_BTV = capped(self.lm_head(h), self.logit_scale, self.softcap)
+        logits_BTV = self.lm_head(h)
         return MaskedLMOutput(
             loss=None if labels is None else cross_entropy(logits_BTV, labels, items=num_items_in_batch),
             logits=logits_BTV,
@@ -131,7 +130,6 @@ class PreTraining(PreTrainedModel):
             self.model = Encoder(config, spec)
         self.lm_transform, self.lm_head = _vocabulary(spec, self.model)
         self.seq_relationship = Linear(spec.width, 2, bias=True)
-        self.logit_scale, self.softcap = spec.head.scale, spec.head.softcap
         self.materialize()
 
     def forward(
@@ -163,7 +161,7 @@ class PreTraining(PreTrainedModel):
         h = base.last_hidden_state
         if self.lm_transform is not None:
             h = self.lm_transform(h)
-        logits_BTV = capped(self.lm_head(h), self.logit_scale, self.softcap)
+        logits_BTV = self.lm_head(h)
         logits_B2 = self.seq_relationship(base.pooler_output)
         loss = None
         if labels is not None and next_sentence_label is not None:

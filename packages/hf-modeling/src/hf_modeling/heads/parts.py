@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import torch
 from torch import Tensor, nn
 
 from hf_modeling.build import build_norm
@@ -57,10 +56,3 @@ def build_lm_head(spec: LmHead, width: int, tokens: nn.Embedding) -> Linear:
     if spec.tied:
         head.weight = tokens.weight
     return head
-
-
-def capped(logits: Tensor, scale: float, softcap: float | None) -> Tensor:
-    """Logits times `scale`, then squeezed into (-softcap, softcap) by tanh."""
-    if scale != 1.0:
-        logits = logits * scale
-    return logits if softcap is None else torch.tanh(logits / softcap) * softcap

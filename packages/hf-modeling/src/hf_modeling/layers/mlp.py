@@ -47,25 +47,26 @@ class GatedMlpLayer(StepLayer):
     """down(activation(gate(x)) * up(x))."""
 
     def __init__(
-        self, width: int, inner: int, gating: Gating, *, bias: bool, inner_norm: Layer | None = None
+        self, width: int, inner: int, activation: Unary, *, bias: bool, inner_norm: Layer | None = None
     ) -> None:
         super().__init__()
         self.gate_proj = Linear(width, inner, bias=bias)
         self.up_proj = Linear(width, inner, bias=bias)
         self.down_proj = Linear(inner, width, bias=bias)
-        self.gating = gating
+        self.activation = activation
         self.ffn_sub_norm = inner_norm
 
     def forward(self, x_BTD: Tensor, step: Step | None = None) -> Tensor:
-        h_BTF = self.gating(*together(x_BTD, self.gate_proj, self.up_proj))
+        gate_BTF, up_BTF = together(x_BTD, self.gate_proj, self.up_proj)
+        h_BTF = self.activation(gate_BTF) * up_BTF
         if self.ffn_sub_norm is not None:
             h_BTF = self.ffn_sub_norm(h_BTF)
         return self.down_proj(h_BTF)
 
 
 @final
-class ScaledGatedMlpLayer(StepLayer):
-    """multiplier * down(activation(gate(x)) * up(x))."""
+class JoinedMlpLayer(StepLayer):
+    """multiplier * down(gating(gate(x), up(x))): where gate and value meet in another way than a product."""
 
     def __init__(self, width: int, inner: int, gating: Gating, multiplier: float, *, bias: bool) -> None:
         super().__init__()

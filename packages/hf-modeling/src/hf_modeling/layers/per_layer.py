@@ -35,7 +35,8 @@ class PerLayerEmbeddingLayer(nn.Module):
     def forward(self, ids_BT: Tensor, h_BTD: Tensor) -> Tensor:
         own_BTLP = self.embed(ids_BT).view(*ids_BT.shape, *self.shape) * self.embed_scale
         projected_BTLP: Tensor = (self.projection(h_BTD) * self.projection_scale).view(own_BTLP.shape)
-        return (self.norm(projected_BTLP) + own_BTLP) / math.sqrt(2)
+        mixed_BTLP: Tensor = (self.norm(projected_BTLP) + own_BTLP) / math.sqrt(2)
+        return mixed_BTLP
 
 
 @final

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, assert_never, final
 
 import torch
@@ -47,61 +48,57 @@ class Rotary:
         self.trained = trained_length(spec)
         self.continuous = isinstance(spec.scaling, DynamicScaling)
         self.interleaved = spec.layout == "interleaved"
-        self.swap: Callable[[Tensor], Tensor] = swap_neighbours if self.interleaved else swap_halves
+        self.swap: Callable[[Tensor], Tensor] = swap_neighbours
+        if not self.interleaved:
+            self.swap = partial(torch.roll, shifts=spec.dim // 2, dims=-1)
         self.spec = spec
         self._tables: dict[tuple[torch.dtype, torch.device, bool], Table] = {}
 
     def rotate(self, x_BTNH: Tensor, step: Step) -> Tensor:
         """Heads with their first `dim` features turned by the step's positions."""
-        cos, sin = self.table(x_BTNH, step)
-        if self.wide:
-            return self._turn(x_BTNH.float(), cos, sin).type_as(x_BTNH)
-        return self._turn(x_BTNH, cos, sin)
-
-    def _turn(self, x_BTNH: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        if x_BTNH.shape[-1] == self.dim:
-            return torch.addcmul(x_BTNH * cos, self.swap(x_BTNH), sin)
-        turned, rest = x_BTNH[..., : self.dim], x_BTNH[..., self.dim :]
-        return torch.cat((torch.addcmul(turned * cos, self.swap(turned), sin), rest), dim=-1)
-
-    def table(self, x_BTNH: Tensor, step: Step) -> Table:
-        """cos and sin for the step's positions, (T, 1, dim) or (B, T, 1, dim)."""
         found = step.rotations.get(self)
         if found is None:
-            found = step.rotations[self] = self._lookup(x_BTNH, step)
-        return found
+            found = step.rotations[self] = self.table(x_BTNH, step)
+        cos, sin = found
+        x = x_BTNH.float() if self.wide else x_BTNH
+        if x.shape[-1] == self.dim:
+            turned = torch.addcmul(x * cos, self.swap(x), sin)
+        else:
+            part, rest = x[..., : self.dim], x[..., self.dim :]
+            turned = torch.cat((torch.addcmul(part * cos, self.swap(part), sin), rest), dim=-1)
+        return turned.type_as(x_BTNH) if self.wide else turned
+
+    def table(self, x_BTNH: Tensor, step: Step) -> Table:
+        """cos and sin for the step's positions, (T, 1, dim) or (B, T, 1, dim), fit for heads like these."""
+        dtype, device = torch.float32 if self.wide else x_BTNH.dtype, x_BTNH.device
+        longest = step.longest() if self.trained else 0
+        beyond = longest > self.trained
+        if beyond and self.continuous:
+            return self._make(step.positions_BT, longest, dtype)
+        bound = step.longest() if step.bound is None else step.bound
+        found = self._tables.get((dtype, device, beyond))
+        if found is None or found[0].shape[0] < bound:
+            found = self.reserve(bound, dtype, device, beyond=beyond)
+        cos, sin = found
+        if step.offset is not None:
+            return cos[step.offset : bound], sin[step.offset : bound]
+        positions_BT = step.positions_BT
+        return cos[positions_BT], sin[positions_BT]
 
     def reserve(
         self, positions: int, dtype: torch.dtype, device: torch.device, *, beyond: bool = False
     ) -> Table:
-        """The table of at least `positions` positions; calling this early spares later steps the making.
+        """A table of at least `positions` positions; making it early spares later steps the wait.
 
         `beyond`: with the frequencies for texts longer than the trained length.
         """
-        dtype = torch.float32 if self.wide else dtype
-        key = (dtype, device, beyond)
-        table = self._tables.get(key)
-        if table is None or table[0].shape[0] < positions:
-            rows = max(FIRST_TABLE, 1 << (positions - 1).bit_length())
-            # Made outside inference mode, so that training may use what inference made.
-            with torch.inference_mode(False), torch.no_grad():
-                every_P = torch.arange(rows, device=device)
-                table = self._tables[key] = self._make(every_P, self.trained + int(beyond), dtype)
+        rows = max(FIRST_TABLE, 1 << (positions - 1).bit_length())
+        # Made outside inference mode, so that training may use what inference made.
+        with torch.inference_mode(False), torch.no_grad():
+            every_P = torch.arange(rows, device=device)
+            table = self._make(every_P, self.trained + int(beyond), dtype)
+        self._tables[dtype, device, beyond] = table
         return table
-
-    def _lookup(self, x_BTNH: Tensor, step: Step) -> Table:
-        beyond = False
-        if self.trained:
-            longest = step.longest()
-            beyond = longest > self.trained
-            if beyond and self.continuous:
-                return self._make(step.positions_BT, longest, torch.float32 if self.wide else x_BTNH.dtype)
-        cos, sin = self.reserve(step.position_bound(), x_BTNH.dtype, x_BTNH.device, beyond=beyond)
-        if step.offset is not None:
-            end = step.offset + step.new
-            return cos[step.offset : end], sin[step.offset : end]
-        positions_BT = step.positions_BT
-        return cos[positions_BT], sin[positions_BT]
 
     def _make(self, positions: Tensor, length: int, dtype: torch.dtype) -> Table:
         frequencies_J, attention_factor = frequencies(self.spec, length)
@@ -115,11 +112,6 @@ class Rotary:
             cos = torch.cat((cos, cos), dim=-1)
             sin = torch.cat((-sin, sin), dim=-1)
         return cos.unsqueeze(-2).to(dtype), sin.unsqueeze(-2).to(dtype)
-
-
-def swap_halves(x: Tensor) -> Tensor:
-    """Features j and j + dim/2 exchanged."""
-    return x.roll(x.shape[-1] // 2, -1)
 
 
 def swap_neighbours(x: Tensor) -> Tensor:
