@@ -232,3 +232,12 @@ def test_help_lists_the_fields() -> None:
     parameters = inspect.signature(LlamaConfig).parameters
     assert parameters["hidden_size"].default == 4096
     assert parameters["head_dim"].annotation is int
+
+
+def test_null_derives_a_list_of_layers_anew() -> None:
+    config = Exaone4Config.from_dict(Exaone4Config().to_dict())
+    with pytest.raises(InconsistentFieldsError, match="null for layer_types to derive it"):
+        config.replace(num_hidden_layers=2)
+    assert len(config.replace(num_hidden_layers=2, layer_types=None).layer_types) == 2
+    hybrid = NemotronHConfig.from_dict(NemotronHConfig().to_dict())
+    assert hybrid.replace(layers_block_type=("moe",)).num_hidden_layers == 1

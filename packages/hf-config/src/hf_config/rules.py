@@ -32,7 +32,7 @@ def check_fields(owner: str, values: Mapping[str, Any]) -> None:
             raise InconsistentFieldsError(
                 f"{owner}: {name} has {len(kinds)} entries for num_hidden_layers {layers}",
                 fields=("num_hidden_layers", name),
-                fix=f"give one entry for each layer, or leave {name} out to derive it",
+                fix=f"give one entry for each layer, or null for {name} to derive it",
             )
     for name in EXPERTS:
         experts = values.get(name)

@@ -97,7 +97,7 @@ class NemotronHConfig(PreTrainedConfig):
     residual_in_fp32: bool = False
     hidden_dropout: float = 0.0
     rescale_prenorm_residual: bool = True
-    num_hidden_layers: int = completed(_count)
+    num_hidden_layers: int = completed(_count, restarts=("layers_block_type", "layer_types"))
 
     layer_types = Alias[tuple[LayerType, ...]]("layers_block_type")
     num_local_experts = Alias[int]("n_routed_experts")
