@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shutil import get_terminal_size
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
@@ -9,8 +10,9 @@ import typer
 from rich.console import Console
 
 from tools.bench import report, runner
+from tools.bench.case import Result
 
-console = Console()
+console = Console(width=max(150, get_terminal_size().columns))
 
 
 def main(
@@ -28,7 +30,7 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Write every sample to this file.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
 ) -> None:
-    """Exit status 1 when the two sides of a case computed different things; a missed goal is only shown."""
+    """Exit status 1 when a side stopped or the two computed different things; a missed goal is only shown."""
     known = {name: found for name, found in runner.discover().items() if found[1].gpu == gpu}
     wanted = [name for name in known if not cases or any(name.startswith(prefix) for prefix in cases)]
     unknown = [prefix for prefix in cases or () if not any(name.startswith(prefix) for name in known)]
@@ -37,16 +39,23 @@ def main(
     if show:
         console.print("\n".join(known))
         return
-    results = []
+    results: list[Result] = []
+    failures: list[str] = []
     with TemporaryDirectory(prefix="hf-bench-") as scratch:
         for name in wanted:
             module, case = known[name]
             console.print(f"{name} ...", style="dim")
-            results.append(runner.run(module, case, scratch=Path(scratch), threads=threads, samples=samples))
+            try:
+                results.append(
+                    runner.run(module, case, scratch=Path(scratch), threads=threads, samples=samples)
+                )
+            except runner.BenchmarkError as error:
+                failures.append(str(error))
     console.print(report.markdown(results) if markdown else report.table(results), soft_wrap=markdown)
     if json is not None:
         report.save(results, json, threads=threads)
-    if not all(report.agrees(result) for result in results):
+    console.print("\n".join(failures), style="red")
+    if failures or not all(report.agrees(result) for result in results):
         raise typer.Exit(1)
 
 

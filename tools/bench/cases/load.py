@@ -33,14 +33,16 @@ def loading(parameters: Callable[[], "Iterable[nn.Parameter]"]) -> Workload:
 
 
 def ours(folder: Path) -> Workload:
-    from hf_modeling import AutoModelForCausalLM
+    from hf_modeling import AutoModelForCausalLM, LlamaForCausalLM
 
+    assert LlamaForCausalLM  # imported: what is timed is loading
     return loading(lambda: AutoModelForCausalLM.from_pretrained(folder).parameters())
 
 
 def peer(folder: Path) -> Workload:
-    from transformers import AutoModelForCausalLM, logging
+    from transformers import AutoModelForCausalLM, LlamaForCausalLM, logging
 
+    assert LlamaForCausalLM
     logging.disable_progress_bar()
     return loading(lambda: AutoModelForCausalLM.from_pretrained(folder).parameters())
 
