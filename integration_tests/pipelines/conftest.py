@@ -31,7 +31,7 @@ def bert_checkpoint(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> M
             folder = tmp_path_factory.mktemp(name)
             torch.manual_seed(len(made))
             # Far larger weights than a model starts from, so that no two inputs look alike.
-            settings = {
+            settings: dict[str, Any] = {
                 "vocab_size": 30522,
                 "hidden_size": 32,
                 "num_hidden_layers": 2,
@@ -40,6 +40,8 @@ def bert_checkpoint(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> M
                 "initializer_range": 0.4,
                 "max_position_embeddings": 512,
             }
+            if "id2label" in config:
+                settings["label2id"] = {name: label for label, name in config["id2label"].items()}
             model_config = transformers.BertConfig(**{**settings, **config})
             getattr(transformers, name)(model_config).save_pretrained(folder)
             tokenizer = transformers.AutoTokenizer.from_pretrained(minilm, model_max_length=max_length)

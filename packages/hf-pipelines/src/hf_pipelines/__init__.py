@@ -22,7 +22,7 @@ from hf_pipelines.errors import (
     UnknownOptionError,
     UnknownTaskError,
 )
-from hf_pipelines.factory import pipeline
+from hf_pipelines.factory import pipeline, pipeline_for
 from hf_pipelines.load import LoadOptions, Parts
 from hf_pipelines.pooling import SentenceHead
 from hf_pipelines.records import (
@@ -51,6 +51,7 @@ from hf_pipelines.tasks.fill_mask import FillMaskPipeline
 from hf_pipelines.tasks.question_answering import QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
 from hf_pipelines.tasks.text_classification import TextClassificationPipeline
+from hf_pipelines.tasks.text_generation import TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import TextRankingPipeline
 from hf_pipelines.tasks.token_classification import EntityPipeline, TokenClassificationPipeline
 from hf_pipelines.tasks.zero_shot import ZeroShotPipeline
@@ -92,6 +93,7 @@ __all__ = [
     "TaskEntry",
     "TaskMismatchError",
     "TextClassificationPipeline",
+    "TextGenerationPipeline",
     "TextPair",
     "TextRankingPipeline",
     "TokenClassificationPipeline",
@@ -101,6 +103,7 @@ __all__ = [
     "ZeroShotLabels",
     "ZeroShotPipeline",
     "pipeline",
+    "pipeline_for",
     "task_name",
     "tasks",
 ]

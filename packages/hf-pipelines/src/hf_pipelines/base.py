@@ -17,7 +17,7 @@ from hf_pipelines.progress import with_progress
 from hf_pipelines.runner import FailedItem, Runner
 from hf_pipelines.source import Rows, iterate, size
 from hf_pipelines.stats import Meter, RunStats
-from hf_pipelines.task import Task, default_limits
+from hf_pipelines.task import Limits, Task, default_limits
 from hf_tokenize import PreTrainedTokenizer
 
 In = TypeVar("In")
@@ -55,11 +55,11 @@ class Pipeline(ABC, Generic[In, Out, Options]):
     task: ClassVar[str]
     option_names: ClassVar[frozenset[str]]
 
-    def __init__(self, parts: Parts, defaults: Mapping[str, object]) -> None:
+    def __init__(self, parts: Parts, defaults: Mapping[str, object], *, limits: Limits | None = None) -> None:
         self._check_names(defaults)
         self.parts = parts
         self._meter = Meter()
-        self._limits = default_limits(parts.model.device)
+        self._limits = default_limits(parts.model.device) if limits is None else limits
         self._defaults = cast(Options, defaults)
 
     @abstractmethod

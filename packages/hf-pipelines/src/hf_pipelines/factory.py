@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Required, Unpack, cast, overload
 
 from hf_pipelines.entities import GroupStrategy
+from hf_pipelines.errors import OptionValueError
 from hf_pipelines.load import LoadOptions, ModelArg, load_parts
 from hf_pipelines.registry import AnyPipeline, head_choice, task_name, tasks
 from hf_pipelines.tasks.embedding import EmbeddingOptions, EmbeddingPipeline, PoolingArg
@@ -14,6 +15,7 @@ from hf_pipelines.tasks.fill_mask import FillMaskOptions, FillMaskPipeline
 from hf_pipelines.tasks.question_answering import AnswerOptions, QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
 from hf_pipelines.tasks.text_classification import ClassificationOptions, TextClassificationPipeline
+from hf_pipelines.tasks.text_generation import GenerationOptions, TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import RankingOptions, TextRankingPipeline
 from hf_pipelines.tasks.token_classification import (
     EntityOptions,
@@ -53,6 +55,10 @@ class ClassificationArgs(LoadOptions, ClassificationOptions, total=False):
     """Arguments of `pipeline("text-classification", ...)`."""
 
 
+class GenerationArgs(LoadOptions, GenerationOptions, total=False):
+    """Arguments of `pipeline("text-generation", ...)`."""
+
+
 class RankingArgs(LoadOptions, RankingOptions, total=False):
     """Arguments of `pipeline("text-ranking", ...)`."""
 
@@ -75,64 +81,68 @@ class ZeroShotArgs(LoadOptions, ZeroShotOptions, total=False):
 
 @overload
 def pipeline(
-    task: Literal["feature-extraction"], model: ModelArg, **options: Unpack[EmbeddingArgs]
+    task: Literal["feature-extraction"], model: ModelArg | None = None, **options: Unpack[EmbeddingArgs]
 ) -> EmbeddingPipeline: ...
 @overload
 def pipeline(
-    task: Literal["feature-extraction"], model: ModelArg, **options: Unpack[FeatureArgs]
+    task: Literal["feature-extraction"], model: ModelArg | None = None, **options: Unpack[FeatureArgs]
 ) -> FeatureExtractionPipeline: ...
 @overload
 def pipeline(
-    task: Literal["sentence-similarity"], model: ModelArg, **options: Unpack[SimilarityArgs]
+    task: Literal["sentence-similarity"], model: ModelArg | None = None, **options: Unpack[SimilarityArgs]
 ) -> SentenceSimilarityPipeline: ...
 @overload
 def pipeline(
-    task: Literal["text-ranking"], model: ModelArg, **options: Unpack[RankingArgs]
+    task: Literal["text-ranking"], model: ModelArg | None = None, **options: Unpack[RankingArgs]
 ) -> TextRankingPipeline: ...
 @overload
 def pipeline(
-    task: Literal["fill-mask"], model: ModelArg, **options: Unpack[FillMaskArgs]
+    task: Literal["text-generation"], model: ModelArg | None = None, **options: Unpack[GenerationArgs]
+) -> TextGenerationPipeline: ...
+@overload
+def pipeline(
+    task: Literal["fill-mask"], model: ModelArg | None = None, **options: Unpack[FillMaskArgs]
 ) -> FillMaskPipeline: ...
 @overload
 def pipeline(
     task: Literal["text-classification", "sentiment-analysis"],
-    model: ModelArg,
+    model: ModelArg | None = None,
     **options: Unpack[ClassificationArgs],
 ) -> TextClassificationPipeline: ...
 @overload
 def pipeline(
-    task: Literal["token-classification", "ner"], model: ModelArg, **options: Unpack[EntityArgs]
+    task: Literal["token-classification", "ner"], model: ModelArg | None = None, **options: Unpack[EntityArgs]
 ) -> EntityPipeline: ...
 @overload
 def pipeline(
-    task: Literal["token-classification", "ner"], model: ModelArg, **options: Unpack[TokenArgs]
+    task: Literal["token-classification", "ner"], model: ModelArg | None = None, **options: Unpack[TokenArgs]
 ) -> TokenClassificationPipeline: ...
 @overload
 def pipeline(
-    task: Literal["question-answering"], model: ModelArg, **options: Unpack[AnswerArgs]
+    task: Literal["question-answering"], model: ModelArg | None = None, **options: Unpack[AnswerArgs]
 ) -> QuestionAnsweringPipeline: ...
 @overload
 def pipeline(
-    task: Literal["zero-shot-classification"], model: ModelArg, **options: Unpack[ZeroShotArgs]
+    task: Literal["zero-shot-classification"], model: ModelArg | None = None, **options: Unpack[ZeroShotArgs]
 ) -> ZeroShotPipeline: ...
-@overload
-def pipeline(task: str, model: ModelArg, **options: object) -> AnyPipeline: ...
-def pipeline(task: str, model: ModelArg, **options: Any) -> AnyPipeline:
+def pipeline(task: str, model: ModelArg | None = None, **options: Any) -> AnyPipeline:
     """The pipeline of a task on a model: a Hub id, a local folder, or a loaded model with a `tokenizer`.
 
-    Options that load (LoadOptions) and options of the task go side by side; the latter become defaults of
-    every call. Raises UnknownTaskError, TaskMismatchError if the checkpoint has no head for the task,
-    UnknownOptionError, and what loading raises.
+    Options that load (LoadOptions) and options of the task go side by side; the latter become defaults of every
+    call. Raises UnknownTaskError, TaskMismatchError if the checkpoint has no head for the task, UnknownOptionError,
+    and what loading raises. For a task whose name is only known at run time see `pipeline_for`.
     """
+    return pipeline_for(task, model, options)
+
+
+def pipeline_for(task: str, model: ModelArg | None, options: Mapping[str, Any]) -> AnyPipeline:
+    """`pipeline` for names that a type checker cannot know. Raises the same errors."""
     name = task_name(task)
     entry = tasks()[name]
-    loading, rest = _split(options)
-    parts = load_parts(model, head_choice(name), loading)
-    return entry.make(parts, rest)
-
-
-def _split(options: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any]]:
-    """Options that load, and those of the task."""
+    if model is None:
+        raise OptionValueError(
+            "no model was named", fix=f"a common one: pipeline({task!r}, {entry.suggestion!r})"
+        )
     loading = {name: value for name, value in options.items() if name in LoadOptions.__optional_keys__}
     rest = {name: value for name, value in options.items() if name not in loading}
-    return cast(LoadOptions, loading), rest
+    return entry.make(load_parts(model, head_choice(name), cast(LoadOptions, loading)), rest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, TypedDict
+from typing import NotRequired, TypeAlias, TypedDict
 
 TokenFeatures: TypeAlias = list[list[list[float]]]
 """One text's features as nested lists [1, tokens, width]."""
@@ -99,10 +99,14 @@ class RankedDocument(TypedDict):
 
 
 class ChatMessage(TypedDict):
-    """One turn of a conversation. Templates may read more keys than these two."""
+    """One turn of a conversation: who speaks and what is said, text or a list of parts; and what tools were called."""
 
     role: str
-    content: Any  # a string, or what the checkpoint's template makes of a list of parts
+    content: str | list[dict[str, str]]
+    name: NotRequired[str]
+    reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[list[dict[str, object]]]
+    tool_call_id: NotRequired[str]
 
 
 class GeneratedText(TypedDict):

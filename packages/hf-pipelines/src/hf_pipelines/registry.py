@@ -19,6 +19,7 @@ from hf_pipelines.tasks.fill_mask import FillMaskPipeline
 from hf_pipelines.tasks.question_answering import QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
 from hf_pipelines.tasks.text_classification import TextClassificationPipeline
+from hf_pipelines.tasks.text_generation import TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import TextRankingPipeline
 from hf_pipelines.tasks.token_classification import EntityPipeline, TokenClassificationPipeline
 from hf_pipelines.tasks.zero_shot import ZeroShotPipeline
@@ -38,6 +39,8 @@ class TaskEntry:
 
     heads: Mapping[Head, Head]
     make: Callable[[Parts, Mapping[str, Any]], AnyPipeline]
+    suggestion: str
+    """A checkpoint that many use for this task, for whoever names none."""
 
 
 def _features(parts: Parts, options: Mapping[str, Any]) -> AnyPipeline:
@@ -61,23 +64,44 @@ def _tokens(parts: Parts, options: Mapping[str, Any]) -> AnyPipeline:
 
 
 _OWN: Mapping[str, TaskEntry] = {
-    "feature-extraction": TaskEntry(heads={"base": "base"}, make=_features),
+    "feature-extraction": TaskEntry(
+        heads={"base": "base"}, make=_features, suggestion="sentence-transformers/all-MiniLM-L6-v2"
+    ),
     "fill-mask": TaskEntry(
-        heads={"masked-lm": "masked-lm", "pretraining": "masked-lm"}, make=FillMaskPipeline
+        heads={"masked-lm": "masked-lm", "pretraining": "masked-lm"},
+        make=FillMaskPipeline,
+        suggestion="google-bert/bert-base-uncased",
     ),
     "question-answering": TaskEntry(
-        heads={"question-answering": "question-answering"}, make=QuestionAnsweringPipeline
+        heads={"question-answering": "question-answering"},
+        make=QuestionAnsweringPipeline,
+        suggestion="distilbert/distilbert-base-cased-distilled-squad",
     ),
-    "sentence-similarity": TaskEntry(heads={"base": "base"}, make=_similarity),
+    "sentence-similarity": TaskEntry(
+        heads={"base": "base"}, make=_similarity, suggestion="sentence-transformers/all-MiniLM-L6-v2"
+    ),
     "text-classification": TaskEntry(
-        heads={"sequence-classification": "sequence-classification"}, make=TextClassificationPipeline
+        heads={"sequence-classification": "sequence-classification"},
+        make=TextClassificationPipeline,
+        suggestion="distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+    ),
+    "text-generation": TaskEntry(
+        heads={"causal-lm": "causal-lm"},
+        make=TextGenerationPipeline,
+        suggestion="HuggingFaceTB/SmolLM2-135M-Instruct",
     ),
     "text-ranking": TaskEntry(
-        heads={"sequence-classification": "sequence-classification", "base": "base"}, make=TextRankingPipeline
+        heads={"sequence-classification": "sequence-classification", "base": "base"},
+        make=TextRankingPipeline,
+        suggestion="cross-encoder/ms-marco-MiniLM-L6-v2",
     ),
-    "token-classification": TaskEntry(heads={"token-classification": "token-classification"}, make=_tokens),
+    "token-classification": TaskEntry(
+        heads={"token-classification": "token-classification"}, make=_tokens, suggestion="dslim/bert-base-NER"
+    ),
     "zero-shot-classification": TaskEntry(
-        heads={"sequence-classification": "sequence-classification"}, make=ZeroShotPipeline
+        heads={"sequence-classification": "sequence-classification"},
+        make=ZeroShotPipeline,
+        suggestion="facebook/bart-large-mnli",
     ),
 }
 _ALIASES: Mapping[str, str] = {"ner": "token-classification", "sentiment-analysis": "text-classification"}

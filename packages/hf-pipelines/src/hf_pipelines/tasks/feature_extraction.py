@@ -5,17 +5,20 @@ Axes: B rows, T tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Literal, TypeVar, Unpack, final, overload
 
 from torch import Tensor
 
 from hf_pipelines.base import Inputs, Pipeline, Results, is_text
+from hf_pipelines.load import Parts
 from hf_pipelines.records import TokenFeatures
+from hf_pipelines.task import default_limits
 from hf_pipelines.text import TextModel, TextOptions, TokenRow, text_model
 
 Features = TypeVar("Features")
+LOOKAHEAD = 128
 
 
 @final
@@ -59,6 +62,11 @@ class FeatureExtractionPipeline(Pipeline[str, TokenFeatures, TextOptions]):
 
     task: ClassVar[str] = "feature-extraction"
     option_names: ClassVar[frozenset[str]] = TextOptions.__optional_keys__
+
+    def __init__(self, parts: Parts, defaults: Mapping[str, object]) -> None:
+        # Results are large and wait for those before them, so fewer are computed out of order.
+        limits = default_limits(parts.model.device)
+        super().__init__(parts, defaults, limits=replace(limits, lookahead=LOOKAHEAD))
 
     @overload
     def __call__(

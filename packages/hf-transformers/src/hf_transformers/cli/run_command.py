@@ -56,10 +56,10 @@ def run(
       cat reviews.csv | hft run sentiment-analysis -m ORG/NAME --format csv --column review > labels.jsonl
     """
     items = read_inputs(inputs, file, format, column)
-    from hf_pipelines import FailedItem, TextGenerationPipeline, pipeline
+    from hf_pipelines import FailedItem, TextGenerationPipeline, pipeline_for
 
-    load = {name: value for name, value in (("device", device), ("dtype", dtype)) if value is not None}
-    pipe = pipeline(task, model, **load, **parse_options(options or []), progress=progress)
+    loading = {name: value for name, value in (("device", device), ("dtype", dtype)) if value is not None}
+    pipe = pipeline_for(task, model, {**parse_options(options or []), **loading, "progress": progress})
     if stream:
         if not isinstance(pipe, TextGenerationPipeline):
             raise typer.BadParameter("only text-generation has text to stream", param_hint="--stream")
