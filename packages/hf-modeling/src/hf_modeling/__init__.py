@@ -61,14 +61,16 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name.startswith("AutoModel") and name in __all__:
-        return getattr(import_module("hf_modeling.auto"), name)
-    if name in _MODULES:
-        return getattr(import_module(f"hf_modeling.{_MODULES[name]}"), name)
-    if name.startswith("_"):
-        raise AttributeError(f"module 'hf_modeling' has no attribute {name!r}")
-    return getattr(import_module("hf_modeling.models"), name)
+if not TYPE_CHECKING:  # type checkers know every name, and tell a misspelt one
+
+    def __getattr__(name: str) -> object:
+        if name.startswith("AutoModel") and name in __all__:
+            return getattr(import_module("hf_modeling.auto"), name)
+        if name in _MODULES:
+            return getattr(import_module(f"hf_modeling.{_MODULES[name]}"), name)
+        if name.startswith("_"):
+            raise AttributeError(f"module 'hf_modeling' has no attribute {name!r}")
+        return getattr(import_module("hf_modeling.models"), name)
 
 
 def __dir__() -> list[str]:

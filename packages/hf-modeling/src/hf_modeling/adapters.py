@@ -193,8 +193,8 @@ def _in_memory(model: PreTrainedModel, tensors: Mapping[str, Tensor], file: Path
     if plan.mismatched:
         first = plan.mismatched[0]
         raise AdapterError(
-            f"{file} was made for another model: {first.name} is {list(first.needed)} there and "
-            f"{list(first.found)} here",
+            f"{file} was made for another model: {first.name} is {list(first.found)} in it and "
+            f"{list(first.needed)} in the model",
             fix="use the adapter's base model",
             file=file,
         )

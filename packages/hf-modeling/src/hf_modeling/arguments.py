@@ -20,7 +20,7 @@ class LoadArguments(TypedDict, total=False):
 
     dtype: element type of the weights; "auto" and None take the config's, else the checkpoint's commonest.
     device: where the weights go; the default device when absent.
-    device_map: "auto", "balanced", "sequential", or a device by module name ("" is the whole model).
+    device_map: "auto", "balanced", "sequential", or a device or "disk" by module name ("" is the rest).
     max_memory: bytes, or text such as "10GB", by device, for the automatic maps.
     allow_missing: patterns of weights that may start from random values (`"score.*"`).
     allow_unexpected: patterns of tensors on disk to leave out.
@@ -33,7 +33,6 @@ class LoadArguments(TypedDict, total=False):
     device: torch.device | str | int | None
     device_map: str | Mapping[str, torch.device | str | int] | None
     max_memory: Mapping[int | str, int | str] | None
-    offload_folder: str | Path | None
     attn_implementation: AttentionImplementation | None
     quantization_config: QuantizationConfig | None
     allow_missing: tuple[str, ...]

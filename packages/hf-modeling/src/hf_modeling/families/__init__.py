@@ -28,7 +28,7 @@ FAMILIES: Mapping[str, str] = {
     "exaone4": "Exaone4",
     "gemma": "Gemma",
     "gemma2": "Gemma2",
-    "gemma3_text": "Gemma3Text",
+    "gemma3_text": "Gemma3",
     "glm": "Glm",
     "glm4": "Glm4",
     "granite": "Granite",
@@ -60,7 +60,7 @@ FAMILIES: Mapping[str, str] = {
     "starcoder2": "Starcoder2",
     "vaultgemma": "VaultGemma",
 }
-"""model_type -> how the names of its classes begin; its `FAMILY` is in the module named like the type."""
+"""model_type -> what the names of all its classes begin with; its `FAMILY` is in the module of that type."""
 
 MODULES: Mapping[str, str] = {}
 """The module of a model_type that is described together with another one."""

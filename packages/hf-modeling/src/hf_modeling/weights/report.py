@@ -34,6 +34,8 @@ class LoadReport:
     bytes_mapped: int
     """Bytes of weights that lie in the file's own pages: read when first touched, never copied."""
     seconds: float
+    on_disk: tuple[str, ...] = ()
+    """Weights that a device map leaves on disk: they are read anew for each call."""
     unknown_config_keys: tuple[str, ...] = ()
     """Keys of config.json that no part of this library knows; they are kept when saving."""
 
@@ -58,6 +60,7 @@ class LoadReport:
         for label, names in (
             ("unexpected", self.unexpected),
             ("initialized", self.initialized),
+            ("on disk", self.on_disk),
             ("config keys", self.unknown_config_keys),
         ):
             if names:

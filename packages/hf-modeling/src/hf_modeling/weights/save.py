@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hf_hub_io.write import TensorBytes, write_shards
+from hf_modeling.device_map import DeviceMapError
 from hf_modeling.weights.plan import Step, plan_save
 from hf_modeling.weights.slots import find_slots
 from hf_modeling.weights.source import STORED_DTYPES
@@ -23,9 +24,14 @@ if TYPE_CHECKING:
 def disk_tensors(model: nn.Module, table: WeightTable, *, is_base: bool) -> dict[str, TensorBytes]:
     """Every tensor of the family's checkpoint by its name on disk, made only when it is written.
 
-    A tied weight appears once, under its first name. Works on meta, where only shapes and dtypes are of use.
+    A tied weight appears once, under its first name. Raises DeviceMapError for weights that are left on disk.
     """
     slots, ties = find_slots(model, MEMORY_PREFIX if is_base else "")
+    if absent := [name for name, slot in slots.items() if slot.tensor.is_meta]:
+        raise DeviceMapError(
+            f"{len(absent)} weights are on disk only, such as {absent[0]}",
+            fix="load the model without a device_map to save it",
+        )
     memory = {name: slot.tensor.detach() for name, slot in slots.items() if name not in ties}
     stored: dict[str, TensorBytes] = {}
     for step in plan_save(table, {name: tuple(tensor.shape) for name, tensor in memory.items()}):
