@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hf_transformers.demo_data import bundled_model
 
 MakeCheckpoint = Callable[..., Path]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hf_pipelines import pipeline
 from hf_pipelines.entities import GroupStrategy
 from hf_pipelines.tasks.text_classification import ScoreFunction

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from hf_pipelines import pipeline
 from hf_transformers.demo_data import corpus
-from torch import Tensor
 
 pytestmark = pytest.mark.parity
 TOLERANCE = 1e-5

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from hf_pipelines import QuestionContext, pipeline
 from hf_transformers.demo_data import corpus
-from torch import Tensor
 
 pytestmark = pytest.mark.parity
 MakeCheckpoint = Callable[..., Path]
@@ -56,8 +57,16 @@ def every_span(
         for first in range(len(start)):
             for last in range(first, min(first + longest, len(start))):
                 if inside[first] and inside[last]:
-                    begin = min(o[0] for o, w, ok in zip(offsets, words, inside, strict=True) if ok and w == words[first])
-                    stop = max(o[1] for o, w, ok in zip(offsets, words, inside, strict=True) if ok and w == words[last])
+                    begin = min(
+                        o[0]
+                        for o, w, ok in zip(offsets, words, inside, strict=True)
+                        if ok and w == words[first]
+                    )
+                    stop = max(
+                        o[1]
+                        for o, w, ok in zip(offsets, words, inside, strict=True)
+                        if ok and w == words[last]
+                    )
                     spans.append((start[first] * end[last], begin, stop))
     return spans, min(null_scores)
 
@@ -91,11 +100,15 @@ def test_answers_are_ranked_and_the_same_words_count_once(
     for score, start, end in best:
         text = item["context"][start:end]
         expected[text.lower()] = expected.get(text.lower(), 0.0) + score
-    assert {answer["answer"].lower(): answer["score"] for answer in answers} == pytest.approx(expected, abs=1e-5)
+    assert {answer["answer"].lower(): answer["score"] for answer in answers} == pytest.approx(
+        expected, abs=1e-5
+    )
     assert all(a["score"] >= b["score"] for a, b in pairwise(answers))
 
 
-def test_no_answer_competes_when_it_may(bert_checkpoint: MakeCheckpoint, peer: Any, item: QuestionContext) -> None:
+def test_no_answer_competes_when_it_may(
+    bert_checkpoint: MakeCheckpoint, peer: Any, item: QuestionContext
+) -> None:
     folder = bert_checkpoint("BertForQuestionAnswering")
     _, null_score = every_span(peer, folder, item, 384, 128, 15)
     answers = pipeline("question-answering", folder)(item, top_k=500, handle_impossible_answer=True)
@@ -118,7 +131,10 @@ def test_questions_stream_in_order(bert_checkpoint: MakeCheckpoint, item: Questi
 
 def vectors(peer: Any, folder: Path, texts: list[str]) -> Tensor:
     """Mean-pooled vectors of length one, by hand on the peer's model."""
-    tokenizer, model = peer.AutoTokenizer.from_pretrained(folder), peer.AutoModel.from_pretrained(folder).eval()
+    tokenizer, model = (
+        peer.AutoTokenizer.from_pretrained(folder),
+        peer.AutoModel.from_pretrained(folder).eval(),
+    )
     rows = []
     with torch.no_grad():
         for text in texts:
@@ -140,7 +156,9 @@ def test_an_embedding_model_ranks_by_cosine(peer: Any, minilm: Path) -> None:
     scores = by_hand[1:] @ by_hand[0]
     ranking = pipeline("text-ranking", minilm)({"query": query, "documents": documents}, top_k=4)
     assert [document["corpus_id"] for document in ranking] == scores.topk(4).indices.tolist()
-    assert [document["score"] for document in ranking] == pytest.approx(scores.topk(4).values.tolist(), abs=1e-5)
+    assert [document["score"] for document in ranking] == pytest.approx(
+        scores.topk(4).values.tolist(), abs=1e-5
+    )
     assert all(document["text"] == documents[document["corpus_id"]] for document in ranking)
 
 
