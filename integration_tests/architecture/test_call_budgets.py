@@ -12,6 +12,7 @@ from types import CodeType, FrameType
 
 import pytest
 import torch
+
 from hf_config import AutoConfig
 from hf_modeling import AutoModelForCausalLM, LlamaForCausalLM
 from tools.workspace import ROOT

@@ -139,14 +139,22 @@ def classes() -> Iterator[type]:
             )
 
 
+def our_bases(cls: type) -> list[str]:
+    return [base.__name__ for base in cls.__mro__ if base.__module__.split(".")[0] in PACKAGES]
+
+
 def test_classes_stand_on_at_most_two_of_ours() -> None:
     """Exceptions may be finer: their hierarchy is what callers catch by."""
-    deep = {}
-    for cls in classes():
-        ours = [base.__name__ for base in cls.__mro__ if base.__module__.split(".")[0] in PACKAGES]
-        if len(ours) > OUR_CLASSES and not issubclass(cls, BaseException):
-            deep[cls.__name__] = ours
-    assert deep == {}
+    kinds = {cls.__name__: our_bases(cls) for cls in classes() if not issubclass(cls, BaseException)}
+    assert {name: bases for name, bases in kinds.items() if len(bases) > OUR_CLASSES} == {}
+
+
+@pytest.mark.parametrize("name", ["LlamaForCausalLM", "LlamaModel", "BertModel", "BertForMaskedLM"])
+def test_a_model_class_is_itself_its_shape_and_the_base(name: str) -> None:
+    """Family classes are made when asked for, so they are in no module's namespace."""
+    bases = our_bases(getattr(import_module("hf_modeling"), name))
+    assert (bases[0], bases[-1]) == (name, "PreTrainedModel")
+    assert len(bases) <= OUR_CLASSES
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -155,6 +163,8 @@ def test_all_is_what_the_package_offers(package: str) -> None:
     offered = set(module.__all__)
     assert len(module.__all__) == len(offered), "a name stands twice in __all__"
     assert {name for name in offered if getattr(module, name, None) is None} == set()
-    ours = {name for name, value in vars(module).items() if getattr(value, "__module__", "").startswith("hf_")}
+    ours = {
+        name for name, value in vars(module).items() if getattr(value, "__module__", "").startswith("hf_")
+    }
     assert {name for name in ours - offered if not name.startswith("_")} == set()
     assert offered <= set(dir(module))
