@@ -95,7 +95,7 @@ def offload(model: nn.Module, devices: DeviceMap, filler: Filler, deferred: Iter
         slots = filler.slots_under(path)
         steps = {id(s): s for name in slots if (s := by_output.get(filler.owner(name))) is not None}
         if steps:
-            _Deferred(filler, list(steps.values()), slots).attach(unit)
+            _Deferred(filler, list(steps.values())).attach(unit)
         elif devices.place(path) != devices.runs_on:
             _Visiting(list(slots.values()), devices.runs_on).attach(unit)
 
@@ -127,10 +127,14 @@ class _Visiting:
 class _Deferred:
     """No weights at all between calls: the steps that load them run before each, from the checkpoint's files."""
 
-    def __init__(self, filler: Filler, steps: list[Step], slots: Mapping[str, Slot]) -> None:
+    def __init__(self, filler: Filler, steps: list[Step]) -> None:
         self._filler, self._steps = filler, steps
-        names = {name for step in steps for name in step.outputs}
-        self._outlines = {name: slot.tensor for name, slot in slots.items() if filler.owner(name) in names}
+        owners = {filler.owner(name) for step in steps for name in step.outputs}
+        # Tied weights arrive in every part that shares them, so they leave all of them.
+        everywhere = filler.slots_under("")
+        self._outlines = {
+            name: slot.tensor for name, slot in everywhere.items() if filler.owner(name) in owners
+        }
 
     def attach(self, module: nn.Module) -> None:
         module.register_forward_pre_hook(self._arrive)
@@ -155,13 +159,16 @@ def _automatic(
         raise MissingPackageError(
             "accelerate", f'device_map="{policy}"', "pip install 'hf-modeling[accelerate]'"
         ) from None
+    parts = nn.Module()  # the model without its class, whose name accelerate would take for the peer's
+    for name, child in model.named_children():
+        parts.add_module(name, child)
     whole = sorted({type(block).__name__ for _, block in _units(model)})
     memory: dict[int | str, int] = get_max_memory(None if max_memory is None else dict(max_memory))
     first = min((place for place in memory if isinstance(place, int)), default=None)
     memory = {place: size for place, size in memory.items() if not isinstance(place, int) or place == first}
     if policy != "sequential":
-        memory = get_balanced_memory(model, memory, whole, dtype, low_zero=policy == "balanced_low_0")
-    plan: dict[str, torch.device | str | int] = infer_auto_device_map(model, memory, whole, dtype)
+        memory = get_balanced_memory(parts, memory, whole, dtype, low_zero=policy == "balanced_low_0")
+    plan: dict[str, torch.device | str | int] = infer_auto_device_map(parts, memory, whole, dtype)
     return plan
 
 
