@@ -9,8 +9,8 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from typing import Annotated, ForwardRef, Protocol, get_origin, get_overloads
 
 import typer
 
@@ -21,33 +21,56 @@ SHOWN = {"__init__", "__call__"}
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def signature(value: object) -> str:
-    """`(a: int, *, b: str = 'x') -> None`, or nothing where Python knows no signature."""
-    try:
-        return ADDRESS.sub("", str(inspect.signature(value)))  # type: ignore[arg-type] # any object is tried
-    except (TypeError, ValueError):
-        return ""
+class Raw(str):
+    """An annotation printed as it was written, whether it is evaluated or text."""
+
+    __repr__ = str.__str__
+
+
+def annotation(value: object) -> Raw:
+    """`value` as source text."""
+    if isinstance(value, ForwardRef):
+        return Raw(value.__forward_arg__)
+    return Raw(value if isinstance(value, str) else inspect.formatannotation(value))
+
+
+def signature(value: Callable[..., object]) -> str:
+    """`(a: int, *, b: str = 'x') -> None`."""
+    empty = inspect.Signature.empty
+    found = inspect.signature(value)
+    parameters = [
+        item if item.annotation is empty else item.replace(annotation=annotation(item.annotation))
+        for item in found.parameters.values()
+    ]
+    returns = empty if found.return_annotation is empty else annotation(found.return_annotation)
+    return ADDRESS.sub("", str(found.replace(parameters=parameters, return_annotation=returns)))
+
+
+def signatures(value: Callable[..., object]) -> list[str]:
+    """The signature of each overload, or of the function itself where it has none."""
+    return [signature(form) for form in get_overloads(value) or [value]]
 
 
 def members_of(cls: type) -> Iterator[str]:
     """The public attributes that `cls` defines itself; inherited ones are listed where they are defined."""
     for name, value in sorted(vars(cls).items()):
-        if name.startswith("_") and name not in SHOWN:
+        shown = not name.startswith("_") or name in SHOWN
+        if not shown or (name == "__init__" and Protocol in cls.__bases__):
             continue
         match value:
             case staticmethod() | classmethod():
-                yield f"{name}{signature(value.__func__)}  # {type(value).__name__}"
+                yield from (f"{name}{form}  # {type(value).__name__}" for form in signatures(value.__func__))
             case property():
                 returns = (
                     inspect.signature(value.fget).return_annotation if value.fget else inspect.Signature.empty
                 )
-                yield f"{name}: {inspect.formatannotation(returns)}  # property"
-            case _ if inspect.isroutine(value):
-                yield f"{name}{signature(value)}"
+                yield f"{name}: {annotation(returns)}  # property"
+            case _ if inspect.isfunction(inspect.unwrap(value)):
+                yield from (f"{name}{form}" for form in signatures(value))
+            case _ if inspect.ismethoddescriptor(value):
+                yield f"{name}  # {type(value).__name__}"
     fields = inspect.get_annotations(cls)
-    yield from (
-        f"{name}: {inspect.formatannotation(kind)}" for name, kind in sorted(fields.items()) if name[0] != "_"
-    )
+    yield from (f"{name}: {annotation(kind)}" for name, kind in sorted(fields.items()) if name[0] != "_")
 
 
 def lines(member: Member) -> Iterator[str]:
@@ -59,8 +82,10 @@ def lines(member: Member) -> Iterator[str]:
             bases = ", ".join(base.__name__ for base in value.__bases__ if base is not object)
             yield f"class {name}({bases})" if bases else f"class {name}"
             yield from (f"    {line}" for line in members_of(value))
-        elif callable(value):
-            yield f"def {name}{signature(value)}"
+        elif get_origin(value) is not None:
+            yield f"{name} = {annotation(value)}"
+        elif inspect.isfunction(inspect.unwrap(value)):
+            yield from (f"def {name}{form}" for form in signatures(value))
         else:
             yield f"{name}: {type(value).__name__}"
 

@@ -137,7 +137,7 @@ class Box:
         "class Box",
         "    __init__(self, width: int = 2) -> None",
         "    area: int  # property",
-        "    unit(cls) -> 'Box'  # classmethod",
+        "    unit(cls) -> Box  # classmethod",
         "    width: int",
         "LIMIT: int",
         "def grow(size: int, *, by: float = 1.5) -> float",
