@@ -16,11 +16,13 @@ from hf_modeling.spec import (
     EmbedScale,
     Ffn,
     GatedMlp,
+    LearnedPositions,
     LmHead,
     MaskRule,
     Mixer,
     Mlp,
     Norm,
+    NormedSum,
     PostNorm,
     PreNorm,
     Rope,
@@ -46,6 +48,18 @@ ENDINGS: Final[Mapping[Task, str]] = {
 ALL_HEADS: Final[tuple[Task, ...]] = ("sequence-classification", "token-classification", "question-answering")
 """The heads that most decoders have beside the language model's."""
 
+FAIRSEQ_LAYER: Final[Mapping[str, str]] = {
+    "self_attn_layer_norm.{s}": "input_layernorm.{s}",
+    "final_layer_norm.{s}": "post_attention_layernorm.{s}",
+    "self_attn.q_proj.{s}": "self_attn.q_proj.{s}",
+    "self_attn.k_proj.{s}": "self_attn.k_proj.{s}",
+    "self_attn.v_proj.{s}": "self_attn.v_proj.{s}",
+    "self_attn.out_proj.{s}": "self_attn.o_proj.{s}",
+    "fc1.{s}": "mlp.up_proj.{s}",
+    "fc2.{s}": "mlp.down_proj.{s}",
+}
+"""A layer's names on disk, and in memory, in decoders that come from fairseq."""
+
 ROTARY = drop("model.layers.{layer}.self_attn.rotary_emb.inv_freq", why="recomputed from the config")
 """What older checkpoints store of rotary positions."""
 
@@ -61,6 +75,15 @@ class HasHeads(Protocol):
     def num_key_value_heads(self) -> int: ...
     @property
     def attention_dropout(self) -> float: ...
+
+
+class HasManyHeads(Protocol):
+    """A config with heads that share nothing."""
+
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def num_attention_heads(self) -> int: ...
 
 
 class HasRope(Protocol):
@@ -103,6 +126,15 @@ class HasLayerKinds(Protocol):
     def sliding_window(self) -> int | None: ...
 
 
+class HasKindRopes(HasLayerKinds, Protocol):
+    """A config with rope settings for each kind of layer."""
+
+    @property
+    def rope_parameters(self) -> Mapping[str, RopeParameters]: ...
+    @property
+    def max_position_embeddings(self) -> int: ...
+
+
 def attention(
     c: HasHeads, rope: Rope | None, head_dim: int | None = None, *, bias: bool = False
 ) -> Attention:
@@ -115,6 +147,18 @@ def attention(
         qkv_bias=bias,
         output_bias=bias,
         dropout=c.attention_dropout,
+    )
+
+
+def many_heads(c: HasManyHeads, dropout: float, *, bias: bool) -> Attention:
+    """Attention in which every head has a key and value of its own, without positions."""
+    return Attention(
+        heads=c.num_attention_heads,
+        kv_heads=c.num_attention_heads,
+        head_dim=c.hidden_size // c.num_attention_heads,
+        qkv_bias=bias,
+        output_bias=bias,
+        dropout=dropout,
     )
 
 
@@ -136,6 +180,11 @@ def mlp(c: HasMlp, *, bias: bool = False) -> Mlp:
 def pre_norm(mixer: Mixer, ffn: Ffn, norm: Norm) -> PreNorm:
     """A block that normalises before each of its two parts."""
     return PreNorm(mixer=mixer, mixer_norm=norm, ffn=ffn, ffn_norm=norm)
+
+
+def normed_sum(mixer: Mixer, mixer_norm: Norm, ffn: Ffn, ffn_norm: Norm) -> NormedSum:
+    """A block that normalises the sum of the stream and each of its two parts."""
+    return NormedSum(mixer=mixer, mixer_norm=mixer_norm, ffn=ffn, ffn_norm=ffn_norm)
 
 
 def post_norm(mixer: Mixer, ffn: Ffn, norm: Norm) -> PostNorm:
@@ -171,6 +220,12 @@ def decoder(
         norm=norm,
         head=head or LmHead(tied=c.tie_word_embeddings),
     )
+
+
+def learned(whole: DecoderSpec, count: int, dropout: float, *, offset: int = 0) -> DecoderSpec:
+    """The same decoder with a trained vector for each of `count` positions, after `offset` unused rows."""
+    positions = LearnedPositions(count=count + offset, offset=offset)
+    return replace(whole, embed=replace(whole.embed, positions=positions, dropout=dropout))
 
 
 def masks(c: HasLayerKinds) -> tuple[MaskRule, ...]:
