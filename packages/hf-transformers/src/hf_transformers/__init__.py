@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hf_config import *  # noqa: F403 - every configuration, by the package's own list
+    from hf_config import *  # noqa: F403 - by the package's own list, as the other three
+    from hf_config.families import *  # noqa: F403
     from hf_hub_io import HfError as HfError
     from hf_hub_io import Repo as Repo
     from hf_hub_io import push_to_hub as push_to_hub
-    from hf_modeling import *  # noqa: F403 - what every model needs, by the package's own list
-    from hf_modeling.models import *  # noqa: F403 - every family's classes
+    from hf_modeling import *  # noqa: F403
+    from hf_modeling.models import *  # noqa: F403
     from hf_pipelines import FailedItem as FailedItem
     from hf_pipelines import Pipeline as Pipeline
     from hf_pipelines import RunStats as RunStats

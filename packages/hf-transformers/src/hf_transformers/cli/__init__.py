@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from hf_hub_io.errors import HfError
+from hf_transformers.cli.chat_command import chat
 from hf_transformers.cli.demo_command import demo
 from hf_transformers.cli.env_command import env
 from hf_transformers.cli.run_command import run
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(run)
+app.command()(chat)
 app.command()(show)
 app.command()(env)
 

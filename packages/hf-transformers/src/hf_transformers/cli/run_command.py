@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -64,7 +64,8 @@ def run(
         if not isinstance(pipe, TextGenerationPipeline):
             raise typer.BadParameter("only text-generation has text to stream", param_hint="--stream")
         for item in items:
-            _write_pieces(pipe.stream_text(item))
+            # What a prompt may be is checked at run time, as it comes from outside.
+            _write_pieces(pipe.stream_text(cast("str", item)))
         return
     for result in pipe.stream(items, on_error="yield" if keep_going else "raise"):
         record = (
