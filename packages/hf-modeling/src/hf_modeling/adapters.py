@@ -68,11 +68,11 @@ def merge_adapter(
     added = _in_memory(model, products, file)
     replaced = _in_memory(model, whole, file)
     slots, _ = find_slots(model, _prefix(model))
+    for name, value in replaced.items():
+        slots[name].tensor.copy_(value)
     for name, product in added.items():
         weight = slots[name].tensor
         weight.copy_(weight.float() + scale * product.to(weight.device))
-    for name, value in replaced.items():
-        slots[name].tensor.copy_(value)
     prefix = _prefix(model)
     return AdapterReport(
         merged=tuple(name.removeprefix(prefix) for name in added),
@@ -172,7 +172,8 @@ def _products(source: Source, settings: _Settings, file: Path) -> tuple[dict[str
     for name in left:
         if "lora_" in name or not name.startswith(_PREFIX):
             raise _unmatched([name], file, "is not part of a pair of matrices")
-        whole[name.removeprefix(_PREFIX)] = source.read(name)
+        # peft keeps the original of a module it wraps under this name, and may save it along.
+        whole[name.removeprefix(_PREFIX).replace(".base_layer.", ".")] = source.read(name)
     return products, whole
 
 
