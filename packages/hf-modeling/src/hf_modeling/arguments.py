@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
     from hf_config.base import AttentionImplementation, ProblemType
     from hf_config.quantization import QuantizationConfig
+    from hf_hub_io.trust import Trust
 
 
 class LoadArguments(TypedDict, total=False):
@@ -25,6 +26,7 @@ class LoadArguments(TypedDict, total=False):
     allow_missing: patterns of weights that may start from random values (`"score.*"`).
     allow_unexpected: patterns of tensors on disk to leave out.
     allow_pickle: read `.bin` files, with torch's restricted unpickler.
+    trust: vouches for the code of a repository whose model exists only as code, by commit and content.
     check_finite: refuse weights that hold NaN or infinity.
     """
 
@@ -48,6 +50,7 @@ class LoadArguments(TypedDict, total=False):
     weights_name: str | None
     use_safetensors: bool | None
     allow_pickle: bool
+    trust: Trust | None
 
     num_labels: int
     id2label: Mapping[int, str]

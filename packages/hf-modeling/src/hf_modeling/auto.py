@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, Unpack, cast, final
 
 import torch
+from torch import nn
 
 from hf_config import PreTrainedConfig
 from hf_config.errors import UnknownModelTypeError
 from hf_hub_io.errors import RemoteCodeRefusedError
 from hf_hub_io.repo import Repo
+from hf_hub_io.trust import Trust, import_trusted
 from hf_modeling.arguments import LoadArguments, refuse_unknown
 from hf_modeling.classes import model_class
 from hf_modeling.families import find_family
@@ -33,21 +36,27 @@ M = TypeVar("M", bound=PreTrainedModel)
 class AutoClass(Generic[M]):
     """Loads or makes models for one task; what it returns is an instance of the family's own class."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, name: str) -> None:
         self.task: Final = task
+        self.name: Final = name
 
     def from_pretrained(self, path: str | Path, **arguments: Unpack[LoadArguments]) -> M:
         """The model in a local folder or a Hub repository; see `PreTrainedModel.from_pretrained`.
 
-        Raises also TaskMissingError, and RemoteCodeRefusedError for a model that exists only as code in its
-        repository.
+        A model that exists only as code in its repository is loaded by that code, if `trust` vouches for
+        exactly this code. Raises also TaskMissingError, UnknownModelTypeError and RemoteCodeRefusedError.
         """
         refuse_unknown(arguments)
         repo = open_repo(path, arguments)
-        config = _config(path, repo, arguments)
-        kind = self.class_for(config)
+        try:
+            config = read_config(PreTrainedConfig, path, repo, arguments)
+        except UnknownModelTypeError:
+            code = _code_for(self.name, repo)
+            if code is None:
+                raise
+            return cast("M", _from_its_own_code(path, repo, code, arguments.get("trust")))
         resolved: LoadArguments = {**arguments, "config": config, "revision": repo.commit}
-        return kind.from_pretrained(path, **resolved)
+        return self.class_for(config).from_pretrained(path, **resolved)
 
     def from_config(self, config: PreTrainedConfig, *, dtype: torch.dtype | None = None) -> M:
         """A randomly initialised model, in training mode."""
@@ -58,32 +67,46 @@ class AutoClass(Generic[M]):
         return cast("type[M]", model_class(find_family(config.model_type), self.task))
 
     def __repr__(self) -> str:
-        return f"AutoClass({self.task!r})"
+        return self.name
 
 
-def _config(path: str | Path, repo: Repo, arguments: LoadArguments) -> PreTrainedConfig:
-    try:
-        return read_config(PreTrainedConfig, path, repo, arguments)
-    except UnknownModelTypeError as error:
-        if "auto_map" in repo.read_json("config.json"):
-            raise RemoteCodeRefusedError(
-                f"{repo.id} is a {error.model_type!r} model, which exists only as code in its repository; "
-                "that code is not run",
-                fix="install a package that brings the family (entry point hf_modeling.families), "
-                "or use a model of a family that is known",
-            ) from None
-        raise
+def _code_for(name: str, repo: Repo) -> str | None:
+    """Where the repository's own code has the class for an Auto class: `module.Class`."""
+    auto_map = repo.read_json("config.json").get("auto_map")
+    code = auto_map.get(name) if isinstance(auto_map, dict) else None
+    return code if isinstance(code, str) else None
 
 
-AutoModel: Final[AutoClass[Decoder | Encoder]] = AutoClass("base")
-AutoModelForCausalLM: Final[AutoClass[CausalLM]] = AutoClass("causal-lm")
-AutoModelForSeq2SeqLM: Final[AutoClass[PreTrainedModel]] = AutoClass("seq2seq-lm")
-AutoModelForMaskedLM: Final[AutoClass[MaskedLM]] = AutoClass("masked-lm")
-AutoModelForPreTraining: Final[AutoClass[PreTraining]] = AutoClass("pretraining")
-AutoModelForNextSentencePrediction: Final[AutoClass[NextSentence]] = AutoClass("next-sentence")
-AutoModelForSequenceClassification: Final[AutoClass[SequenceClassifier]] = AutoClass(
-    "sequence-classification"
+def _from_its_own_code(path: str | Path, repo: Repo, code: str, trust: Trust | None) -> object:
+    """What the `from_pretrained` of a class in the repository's code gives. Raises RemoteCodeRefusedError."""
+    module, _, name = code.rpartition(".")
+    found: object = getattr(import_trusted(repo, f"{module}.py", trust), name, None)
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
+        raise RemoteCodeRefusedError(
+            f"config.json of {repo.id} promises the model class {code!r}, which its code does not have",
+            fix="correct auto_map in config.json",
+        )
+    load: Callable[[str | Path], object] = found.from_pretrained  # type: ignore[attr-defined] # its promise
+    return load(path)
+
+
+AutoModel: Final[AutoClass[Decoder | Encoder]] = AutoClass("base", "AutoModel")
+AutoModelForCausalLM: Final[AutoClass[CausalLM]] = AutoClass("causal-lm", "AutoModelForCausalLM")
+AutoModelForSeq2SeqLM: Final[AutoClass[PreTrainedModel]] = AutoClass("seq2seq-lm", "AutoModelForSeq2SeqLM")
+AutoModelForMaskedLM: Final[AutoClass[MaskedLM]] = AutoClass("masked-lm", "AutoModelForMaskedLM")
+AutoModelForPreTraining: Final[AutoClass[PreTraining]] = AutoClass("pretraining", "AutoModelForPreTraining")
+AutoModelForNextSentencePrediction: Final[AutoClass[NextSentence]] = AutoClass(
+    "next-sentence", "AutoModelForNextSentencePrediction"
 )
-AutoModelForTokenClassification: Final[AutoClass[TokenClassifier]] = AutoClass("token-classification")
-AutoModelForQuestionAnswering: Final[AutoClass[QuestionAnswering]] = AutoClass("question-answering")
-AutoModelForMultipleChoice: Final[AutoClass[MultipleChoice]] = AutoClass("multiple-choice")
+AutoModelForSequenceClassification: Final[AutoClass[SequenceClassifier]] = AutoClass(
+    "sequence-classification", "AutoModelForSequenceClassification"
+)
+AutoModelForTokenClassification: Final[AutoClass[TokenClassifier]] = AutoClass(
+    "token-classification", "AutoModelForTokenClassification"
+)
+AutoModelForQuestionAnswering: Final[AutoClass[QuestionAnswering]] = AutoClass(
+    "question-answering", "AutoModelForQuestionAnswering"
+)
+AutoModelForMultipleChoice: Final[AutoClass[MultipleChoice]] = AutoClass(
+    "multiple-choice", "AutoModelForMultipleChoice"
+)

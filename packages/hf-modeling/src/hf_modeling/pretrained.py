@@ -22,7 +22,7 @@ from hf_modeling.weights.errors import UnsupportedDTypeError
 from hf_modeling.weights.fill import COMPUTE_DTYPES
 from hf_modeling.weights.load import LoadOptions, load_weights
 from hf_modeling.weights.source import Source, open_source
-from hf_modeling.weights.table import WeightTable
+from hf_modeling.weights.table import WeightTable, respelled
 
 if TYPE_CHECKING:
     from hf_modeling.model import PreTrainedModel
@@ -43,41 +43,26 @@ def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) ->
         else arguments.get("weights_name"),
         allow_pickle=arguments.get("allow_pickle", False),
     )
-    source, where = open_source(checkpoint), f"{repo.id}@{repo.commit}" if repo.commit else repo.id
+    source = open_source(checkpoint)
     dtype = choose_dtype(arguments.get("dtype"), config, source)
     config = config.replace(dtype=str(dtype).removeprefix("torch."))
     with torch.device("meta"):
         model = cls(config)
-    table = model.weight_table()
+    where = f"{repo.id}@{repo.commit}" if repo.commit else repo.id
+    table, quantizer = model.weight_table(), None
     if config.quantization_config is not None:
         quantizer = find_quantizer(config.quantization_config, where=where)
         source, table = quantizer.prepare(model, source, table)
-    else:
-        quantizer = None
     devices = choose_devices(model, dtype, arguments)
-    report = load_weights(
-        model,
-        source,
-        table,
-        LoadOptions(
-            dtype=dtype,
-            devices=devices,
-            allow_missing=arguments.get("allow_missing", ()),
-            allow_unexpected=arguments.get("allow_unexpected", ()),
-            check_finite=arguments.get("check_finite", False),
-            sizes={name: n for name, n in vars(config).items() if type(n) is int and n > 1},
-            std=getattr(config, "initializer_range", DEFAULT_STD),
-        ),
-        is_base=cls.task == "base",
-        where=where,
-        files=tuple(file.path for file in checkpoint.files),
-    )
+    options = load_options(config, dtype, devices, arguments)
+    files = tuple(file.path for file in checkpoint.files)
+    report = load_weights(model, source, table, options, is_base=cls.task == "base", where=where, files=files)
     if quantizer is not None:
         quantizer.finish(model)
     model.device_map = devices if len(devices.parts) > 1 or report.on_disk else None
     model.load_report = replace(report, unknown_config_keys=config.unknown_keys)
-    if (options := repo.find(GENERATION_CONFIG_NAME)) is not None:
-        model.generation_config = GenerationConfig.from_dict(read_json_object(options))
+    if (generation := repo.find(GENERATION_CONFIG_NAME)) is not None:
+        model.generation_config = GenerationConfig.from_dict(read_json_object(generation))
     return model.eval()
 
 
@@ -145,7 +130,25 @@ def choose_devices(model: PreTrainedModel, dtype: torch.dtype, arguments: LoadAr
     return plan_devices(model, wanted, dtype=dtype, max_memory=arguments.get("max_memory"))
 
 
+def load_options(
+    config: PreTrainedConfig, dtype: torch.dtype, devices: DeviceMap, arguments: LoadArguments
+) -> LoadOptions:
+    """How strict the arguments are, and the config's numbers that errors and random weights need."""
+    return LoadOptions(
+        dtype=dtype,
+        devices=devices,
+        allow_missing=arguments.get("allow_missing", ()),
+        allow_unexpected=arguments.get("allow_unexpected", ()),
+        check_finite=arguments.get("check_finite", False),
+        sizes={name: n for name, n in vars(config).items() if type(n) is int and n > 1},
+        std=getattr(config, "initializer_range", DEFAULT_STD),
+    )
+
+
 def weight_table(model: PreTrainedModel) -> WeightTable:
     """The family's table for this config, with the tensors that the family always leaves out."""
     table = model.family.weights(model.config)
-    return replace(table, rules=(*model.family.ignored, *table.rules)) if model.family.ignored else table
+    if model.family.ignored:
+        table = replace(table, rules=(*model.family.ignored, *table.rules))
+    begins = model.family.begins.get(model.task)
+    return respelled(table, begins) if begins else table

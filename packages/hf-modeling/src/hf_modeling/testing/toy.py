@@ -165,7 +165,7 @@ def read_tensors(folder: Path, name: str = "model.safetensors") -> dict[str, Ten
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], name: str = "model.safetensors") -> None:
     """A safetensors file, written without the saver."""
-    names = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3"}
+    names = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3", torch.int8: "I8"}
     header, offset = {}, 0
     for key, tensor in tensors.items():
         end = offset + tensor.nbytes
