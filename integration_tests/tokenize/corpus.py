@@ -25,7 +25,7 @@ SENTENCES: Final = (
     "def main(argv: list[str]) -> int:\n    return sum(x ** 2 for x in range(10)) or 0\n",
     'for (int i = 0; i < n; ++i) {\n\tprintf("%d\\n", a[i]);\n}\n',
     "SELECT name, COUNT(*) FROM users WHERE age >= 18 GROUP BY name;",
-    "<div class=\"box\">Hello &amp; welcome</div> <!-- done -->",
+    '<div class="box">Hello &amp; welcome</div> <!-- done -->',
     "https://example.org/path?query=1&lang=de#top user@example.org",
     "I love 🍕 and 👩‍👩‍👧‍👦 and 🇩🇪 and 👍🏽!!!",
     "e\u0301 a\u0308 n\u0303 o\u0302\u0301 \u1e9b\u0323 ﬁ ﬂ Ⅷ ㎏ ｆｕｌｌ",

@@ -41,6 +41,7 @@ class TokenizerFamily:
     add_prefix_space: bool = False
     adds_bos: bool = False
     mask_takes_space: bool = False
+    trim_offsets: bool = False
 
 
 _BERT = SpecialTokens(
@@ -83,7 +84,9 @@ _MBART_CODES: Final = tuple(_MBART_NAMES.split())
 _MBART50_CODES: Final = (*_MBART_CODES, *_MBART50_NAMES.split())
 
 _WORDPIECE: Final = TokenizerFamily(roles=_BERT, template=_BERT_TEMPLATE, lower_case=True)
-_BYTE_BPE_PAIRED: Final = TokenizerFamily(roles=_ROBERTA, template=_ROBERTA_TEMPLATE, mask_takes_space=True)
+_BYTE_BPE_PAIRED: Final = TokenizerFamily(
+    roles=_ROBERTA, template=_ROBERTA_TEMPLATE, mask_takes_space=True, trim_offsets=True
+)
 _SPM_PAIRED: Final = TokenizerFamily(
     roles=_ROBERTA, template=_ROBERTA_TEMPLATE, layout="fairseq", appended=("<mask>",), mask_takes_space=True
 )

@@ -45,8 +45,10 @@ def _canonical(value: JsonValue) -> JsonValue:
         if isinstance(merges, list):
             kept["merges"] = [list(merge.split(" ")) if isinstance(merge, str) else merge for merge in merges]
         return kept
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return [_canonical(item) for item in value]
+    if isinstance(value, list):
+        return [_canonical(item) if isinstance(item, dict | list | float) else item for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}")  # reading and writing scores moves their last digits
     return value
 
 

@@ -387,7 +387,7 @@ class PreTrainedTokenizer(TokenTable):
 
     def to_json(self) -> str | None:
         """The text of a `tokenizer.json`; None for a tokenizer that this format cannot express."""
-        text = self._engine.to_json()
+        text = self._own.to_json()
         if text is None:
             return None
         return with_sections(text, self._settings.truncation_section, self._settings.padding_section)

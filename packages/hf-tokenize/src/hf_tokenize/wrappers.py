@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final, final
 
@@ -76,7 +77,27 @@ class AffixedEngine:
         return len(self._before) + len(self._after)
 
     def to_json(self) -> str | None:
-        return self._inner.to_json()
+        """The engine inside, with this template as its post-processor."""
+        text = self._inner.to_json()
+        if text is None:
+            return None
+        document = json.loads(text)
+        known = {name: id for id in (*self._before, *self._after) if (name := self._inner.id_to_token(id))}
+
+        def special(ids: Sequence[int]) -> list[object]:
+            return [{"SpecialToken": {"id": name, "type_id": 0}} for name in self._names(ids)]
+
+        first = {"Sequence": {"id": "A", "type_id": 0}}
+        second = {"Sequence": {"id": "B", "type_id": 0}}
+        document["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": [*special(self._before), first, *special(self._after)],
+            "pair": [*special(self._before), first, second, *special(self._after)],
+            "special_tokens": {
+                name: {"id": name, "ids": [id], "tokens": [name]} for name, id in known.items()
+            },
+        }
+        return json.dumps(document, ensure_ascii=False)
 
 
 @final
@@ -115,7 +136,7 @@ class RemappedEngine:
 
     def decode(self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> list[str]:
         skip = {self._vocab[token] for token in self._special} if skip_special_tokens else set()
-        return [self.join([self._by_id.get(id, "") for id in ids if id not in skip]) for ids in batch]
+        return [self.join([self._by_id.get(id, "") for id in ids if id not in skip]).strip() for ids in batch]
 
     def join(self, tokens: Sequence[str]) -> str:
         return self._inner.join(tokens)

@@ -111,7 +111,11 @@ def build_bpe(
             ]
         )
         rust.decoder = decoders.Sequence(
-            [decoders.ByteLevel(), decoders.Replace(word_end, " "), decoders.Strip(" ", 0, 1)]
+            [
+                decoders.ByteLevel(),
+                decoders.Replace(word_end, " "),
+                decoders.Replace(Regex(r"\A\s+|\s+\z"), ""),
+            ]
         )
     elif word_end:
         rust.normalizer = normalizers.BertNormalizer(lowercase=config.get("do_lower_case") is not False)
@@ -130,6 +134,6 @@ def build_bpe(
             rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
         rust.decoder = decoders.ByteLevel()
         rust.post_processor = processors.ByteLevel(
-            add_prefix_space=prefix, trim_offsets=config.get("trim_offsets") is True
+            add_prefix_space=prefix, trim_offsets=config.get("trim_offsets", family.trim_offsets) is True
         )
     return rust

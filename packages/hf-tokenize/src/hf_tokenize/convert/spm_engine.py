@@ -17,9 +17,9 @@ from hf_tokenize.families import TokenizerFamily
 from hf_tokenize.special import AddedToken
 
 _SPACE: Final = "▁"
-_APART: Final = "\ufdd0"  # Unicode reserves these two for use inside programs
-_TILDE: Final = "\ufdd1"
-_WIDE_TILDE: Final = "\uff5e"
+# Unicode reserves U+FDD0 and its neighbours for use inside programs.
+_APART: Final = "\ufdd0"
+_HELD: Final = {"\uff5e": "\ufdd1", "\u0130": "\ufdd2"}  # the full-width tilde, the dotted capital I
 
 
 def build_spm(
@@ -181,6 +181,7 @@ def _normalizers(
             steps.append(normalizers.Prepend(" "))  # even before a text that begins with a space
         elif prefix:  # Metaspace adds its prefix only where there is no space: there, one becomes two
             steps.append(normalizers.Replace(Regex(r"\A "), "  "))
+            steps.append(normalizers.Replace(Regex(rf"\A{_SPACE}"), _SPACE * 2))
     if model.charsmap:
         steps += _charsmap(model.charsmap, source)
     if model.remove_extra_whitespaces:
@@ -198,21 +199,20 @@ def _charsmap(table: bytes, source: str) -> list[normalizers.Normalizer]:
     not list as a whole, the engine replaces the character and drops the marks.
 
     The usual tables are NFKC (and case folding) with a few changes, so normalising that far before leaves them only
-    the changes. Their one exception, the full-width tilde, and line ends of two characters are held apart meanwhile.
+    the changes. Characters they leave alone, and line ends of two characters, are held apart
+    meanwhile.
     """
     charsmap = parse_charsmap(table, source=source)
     plain = normalizers.Precompiled(table)
     if not is_compatibility_form(charsmap):
         return [plain]
     steps: list[normalizers.Normalizer] = [normalizers.Replace("\r\n", f"\r{_APART}\n")]
-    if keeps_tilde := charsmap.normalize(_WIDE_TILDE) == _WIDE_TILDE:
-        steps.append(normalizers.Replace(_WIDE_TILDE, _TILDE))
+    held = [(own, away) for own, away in _HELD.items() if charsmap.normalize(own) == own]
+    steps += [normalizers.Replace(own, away) for own, away in held]
     if charsmap.normalize("A") == "a":
         steps.append(normalizers.Lowercase())
     steps += [normalizers.NFKC(), plain, normalizers.Replace(_APART, "")]
-    if keeps_tilde:
-        steps.append(normalizers.Replace(_TILDE, _WIDE_TILDE))
-    return steps
+    return [*steps, *(normalizers.Replace(away, own) for own, away in held)]
 
 
 def _text_rules(family: TokenizerFamily, config: Mapping[str, JsonValue]) -> list[normalizers.Normalizer]:

@@ -20,9 +20,10 @@ def apply_template(rust: tokenizers.Tokenizer, template: str, special: SpecialTo
     known: dict[str, int] = {}
     singles = _pieces(single, special, rust, known)
     pairs = _pieces(pair, special, rust, known) if pair else [*singles, "$B:1"]
-    rust.post_processor = processors.TemplateProcessing(
-        single=singles, pair=pairs, special_tokens=list(known.items())
-    )
+    made = processors.TemplateProcessing(single=singles, pair=pairs, special_tokens=list(known.items()))
+    # A byte-level engine comes with a processor already, which trims offsets.
+    present = rust.post_processor
+    rust.post_processor = made if present is None else processors.Sequence([present, made])
 
 
 def _pieces(

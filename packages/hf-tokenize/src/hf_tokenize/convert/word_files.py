@@ -73,10 +73,12 @@ def build_letters(
     delimiter = between if isinstance(between, str) else "|"
     rust = tokenizers.Tokenizer(models.WordLevel(vocab=vocab, unk_token=special.unk_token or "<unk>"))
     rust.normalizer = normalizers.Replace(" ", delimiter)
-    rust.pre_tokenizer = pre_tokenizers.Split(Regex("(?s)."), behavior="isolated")
-    rust.decoder = decoders.CTC(
+    rust.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    letters = decoders.CTC(
         pad_token=special.pad_token or "<pad>", word_delimiter_token=delimiter, cleanup=True
     )
+    trimmed = decoders.Replace(Regex(r"\A\s+|\s+\z"), "")
+    rust.decoder = decoders.Sequence([letters, decoders.Fuse(), trimmed])
     return rust
 
 
