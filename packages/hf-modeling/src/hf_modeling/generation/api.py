@@ -9,16 +9,19 @@ import torch
 from torch import Tensor
 
 from hf_config import GenerationConfig
+from hf_modeling.generation.assisted import assisted
+from hf_modeling.generation.contrastive import contrastive_search
+from hf_modeling.generation.dola import dola
 from hf_modeling.generation.errors import ContradictionError
 from hf_modeling.generation.isolated import one_by_one
 from hf_modeling.generation.loop import decode
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.options import GenerateArguments, GenerateInputs, merge_options, split_arguments
 from hf_modeling.generation.output import GenerateOutput
-from hf_modeling.generation.plan import GenerationMode, token_ids
+from hf_modeling.generation.plan import ONE_SEQUENCE, GenerationMode, choose_mode, token_ids
 from hf_modeling.generation.run import Run
 from hf_modeling.generation.search import beam_search, group_beam_search
-from hf_modeling.generation.start import checkpoint_options, start_run
+from hf_modeling.generation.start import checkpoint_options, make_drafter, start_run
 
 
 @overload
@@ -71,7 +74,8 @@ def generate(
     config = merge_options(checkpoint_options(model), generation_config, options)
     if return_dict_in_generate is not None:
         config = config.replace(return_dict_in_generate=return_dict_in_generate)
-    if given.get("deterministic"):
+    alone = choose_mode(config, assisted=given.get("assistant_model") is not None) in ONE_SEQUENCE
+    if given.get("deterministic") or (alone and inputs is not None and len(inputs) > 1):
         filler = (*token_ids(config.pad_token_id), *token_ids(config.eos_token_id), 0)[0]
         output = one_by_one(lambda ids, own: _complete(model, ids, config, own), inputs, given, filler)
     else:
@@ -79,7 +83,7 @@ def generate(
     return output if config.return_dict_in_generate else output.sequences
 
 
-def tokens_of(run: Run) -> Iterator[list[int]]:
+def tokens_of(run: Run, given: GenerateInputs) -> Iterator[list[int]]:
     """The tokens of each step, one a sequence, for the ways to decode that choose them one after the other.
 
     Raises:
@@ -88,6 +92,12 @@ def tokens_of(run: Run) -> Iterator[list[int]]:
     match run.plan.mode:
         case GenerationMode.GREEDY_SEARCH | GenerationMode.SAMPLE:
             return decode(run)
+        case GenerationMode.CONTRASTIVE_SEARCH:
+            return contrastive_search(run)
+        case GenerationMode.DOLA_GENERATION:
+            return dola(run)
+        case GenerationMode.ASSISTED_GENERATION:
+            return assisted(run, make_drafter(run, given))
         case mode:
             raise ContradictionError(
                 ("streaming", mode.value), "its tokens are not final before the end", fix="pass num_beams=1"
@@ -107,7 +117,7 @@ def _complete(
                     return beam_search(run)
                 case GenerationMode.GROUP_BEAM_SEARCH:
                     return group_beam_search(run)
-        steps = tokens_of(run)
+        steps = tokens_of(run, given)
         if streamer is None:
             for _ in steps:
                 pass

@@ -36,6 +36,10 @@ class LanguageModel(Protocol):
         """An empty cache; `slack` is how many tokens it must be able to take back."""
         ...
 
+    def logits(self, h: Tensor) -> Tensor:
+        """Logits of last hidden states."""
+        ...
+
     def __call__(
         self,
         input_ids: Tensor | None = None,

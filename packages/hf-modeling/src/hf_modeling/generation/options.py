@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hf_modeling.generation.processors.rules import AllowedTokens
     from hf_modeling.generation.stopping import StoppingCriteria
     from hf_modeling.generation.streamers import BaseStreamer
-    from hf_modeling.generation.text import Vocabulary
+    from hf_modeling.generation.text import Tokenizer
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -124,8 +124,8 @@ class GenerateInputs(TypedDict, total=False):
     stopping_criteria: Sequence[StoppingCriteria] | None
     prefix_allowed_tokens_fn: AllowedTokens | None
     assistant_model: LanguageModel | None
-    assistant_tokenizer: Vocabulary | None
-    tokenizer: Vocabulary | None
+    assistant_tokenizer: Tokenizer | None
+    tokenizer: Tokenizer | None
     streamer: BaseStreamer | None
     negative_prompt_ids: Tensor | None
     negative_prompt_attention_mask: Tensor | None

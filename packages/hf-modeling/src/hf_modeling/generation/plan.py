@@ -41,6 +41,9 @@ BEAMS = frozenset(
     }
 )
 
+ONE_SEQUENCE = frozenset({GenerationMode.ASSISTED_GENERATION})
+"""Ways in which sequences of a batch would get out of step, so that each is run alone."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:

@@ -39,6 +39,8 @@ class Run:
     record: Record
     copies: int = 1
     """How many rows in a row have the same prompt."""
+    needs_hidden: bool = False
+    """Whether choosing tokens takes hidden states."""
     length: int = 0
     """Tokens in `ids`."""
     reasons: list[FinishReason | None] = field(default_factory=list)
@@ -70,7 +72,7 @@ class Run:
     def prefill(self) -> CausalLMOutputWithPast:
         """Run the prompt, without the part that the cache holds; logits of its last token only."""
         cache = self.cache
-        if self.copies == 1 or cache is None or self.record.keeps_layers:
+        if self.copies == 1 or cache is None or self.record.keeps_layers or self.needs_hidden:
             return self._prefill(self.prompt)
         # Equal prompts run once, and every copy goes on from there.
         output = self._prefill(self.prompt.every(self.copies))
@@ -101,7 +103,12 @@ class Run:
         return self.call(ids, mask=mask)
 
     def call(
-        self, ids: Tensor | None, *, mask: Tensor | None = None, embeds: Tensor | None = None, keep: int = 1
+        self,
+        ids: Tensor | None,
+        *,
+        mask: Tensor | None = None,
+        embeds: Tensor | None = None,
+        keep: int = 1,
     ) -> CausalLMOutputWithPast:
         """One call of the model; logits of the last `keep` tokens."""
         return self.model(
@@ -111,17 +118,21 @@ class Run:
             inputs_embeds=embeds,
             use_cache=self.cache is not None,
             output_attentions=self.record.attentions is not None,
-            output_hidden_states=self.record.hidden_states is not None,
+            output_hidden_states=self.needs_hidden or self.record.hidden_states is not None,
             logits_to_keep=keep,
         )
 
     def scores(self, logits: Tensor, ids: Tensor | None = None, *, normalise: bool = False) -> Tensor:
         """Logits (B, V), or log-probabilities, after all processors, in single precision."""
         logits = logits.float()
-        scores = logits.log_softmax(dim=-1) if normalise else logits
+        scores = self.processed(logits.log_softmax(dim=-1) if normalise else logits, ids)
+        self.record.add_scores(logits, scores)
+        return scores
+
+    def processed(self, scores: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Scores (B, V) after all processors, not recorded."""
         for processor in self.processors:
             scores = processor(self.ids if ids is None else ids, scores)
-        self.record.add_scores(logits, scores)
         return scores
 
     def append(self, tokens_B: Tensor) -> list[int]:

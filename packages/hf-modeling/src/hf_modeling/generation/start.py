@@ -9,11 +9,21 @@ from torch import Tensor, nn
 from hf_config import GenerationConfig
 from hf_modeling.generation.assemble import make_criteria, make_processors
 from hf_modeling.generation.caches import check_cache, make_cache
-from hf_modeling.generation.errors import ContradictionError, OptionError
+from hf_modeling.generation.drafting import (
+    CONFIDENCE,
+    DRAFTED,
+    SLACK,
+    Drafter,
+    DraftLength,
+    ModelDrafter,
+    PromptLookupDrafter,
+    TranslatingDrafter,
+)
+from hf_modeling.generation.errors import ContradictionError, DetokenizerNeededError, OptionError
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.options import GenerateInputs
 from hf_modeling.generation.output import Record
-from hf_modeling.generation.plan import BEAMS, Plan, make_plan, need_pad, token_ids
+from hf_modeling.generation.plan import BEAMS, ONE_SEQUENCE, Plan, make_plan, need_pad, token_ids
 from hf_modeling.generation.processors.base import LogitsProcessor
 from hf_modeling.generation.processors.guidance import UnbatchedClassifierFreeGuidanceLogitsProcessor
 from hf_modeling.generation.prompt import Prompt, prepare_prompt
@@ -51,7 +61,11 @@ def start_run(
     )
     copies = plan.num_beams if plan.mode in BEAMS else plan.num_return_sequences
     cache = given.get("past_key_values")
-    cache = make_cache(model, plan, batch=prompt.batch) if cache is None else check_cache(cache, model, plan)
+    slack = SLACK if plan.mode in ONE_SEQUENCE else 0
+    if cache is None:
+        cache = make_cache(model, plan, batch=prompt.batch, slack=slack)
+    else:
+        cache = check_cache(cache, model, plan)
     prompt = prompt.repeated(copies)
     need_pad(plan, prompt.batch)
     return Run(
@@ -90,6 +104,45 @@ def _record(config: GenerationConfig) -> Record:
         attentions=wanted and bool(config.output_attentions),
         hidden_states=wanted and bool(config.output_hidden_states),
     )
+
+
+def make_drafter(run: Run, given: GenerateInputs) -> Drafter:
+    """The drafter that options ask for.
+
+    Raises:
+        DetokenizerNeededError: two tokenizers are needed, and one was given.
+        OptionError: an assistant's vocabulary is not the model's, and no tokenizers were given.
+    """
+    config, assistant = run.plan.config, given.get("assistant_model")
+    if config.prompt_lookup_num_tokens is not None and assistant is None:
+        return PromptLookupDrafter(config.prompt_lookup_num_tokens, config.max_matching_ngram_size or 2)
+    if assistant is None:
+        # Imported here: the model's module imports generation.
+        from hf_modeling.generation.early_exit import first_layers
+
+        assistant = first_layers(run.model, config.assistant_early_exit or 0)
+    own, other = given.get("tokenizer"), given.get("assistant_tokenizer")
+    threshold = config.assistant_confidence_threshold
+    drafter = ModelDrafter(
+        assistant,
+        run,
+        DraftLength(
+            config.num_assistant_tokens or DRAFTED, config.num_assistant_tokens_schedule or "constant"
+        ),
+        CONFIDENCE if threshold is None else threshold,
+        same_tokens=other is None,
+    )
+    if other is None:
+        if assistant.vocabulary_size != run.model.vocabulary_size:
+            raise OptionError(
+                "assistant_model",
+                f"a model with {assistant.vocabulary_size} tokens",
+                f"one with the model's {run.model.vocabulary_size}, or come with tokenizer and assistant_tokenizer",
+            )
+        return drafter
+    if own is None:
+        raise DetokenizerNeededError("assistant_tokenizer")
+    return TranslatingDrafter(drafter, own, other, config.target_lookbehind or 10)
 
 
 def _guidance(

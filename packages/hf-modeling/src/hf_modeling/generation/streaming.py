@@ -47,7 +47,7 @@ def stream(
     run = start_run(
         model, inputs, merge_options(checkpoint_options(model), generation_config, options), given
     )
-    steps, tokenizer = tokens_of(run), given.get("tokenizer")
+    steps, tokenizer = tokens_of(run, given), given.get("tokenizer")
     texts = [None if tokenizer is None else TextStream(tokenizer) for _ in range(run.prompt.batch)]
 
     def events() -> Iterator[StreamEvent]:

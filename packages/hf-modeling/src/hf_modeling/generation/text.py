@@ -27,6 +27,14 @@ class Vocabulary(Detokenizer, Protocol):
         ...
 
 
+class Tokenizer(Vocabulary, Protocol):
+    """A vocabulary that can also be read with."""
+
+    def encode(self, text: str, /, *, add_special_tokens: bool = ...) -> list[int]:
+        """The ids of a text."""
+        ...
+
+
 @final
 class TextStream:
     """Decodes one sequence as its tokens arrive; joined pieces equal the text of all ids at once.

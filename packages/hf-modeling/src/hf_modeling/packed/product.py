@@ -129,6 +129,6 @@ def _version(tensor: Tensor) -> int:
 
 
 def _sample(weight: Tensor) -> Tensor:
-    """A few numbers spread over the weight."""
+    """A few numbers of the weight, from few places: each may read a piece of a file again."""
     flat = weight.detach().reshape(-1)
-    return flat[:: max(1, flat.shape[0] // 13)].clone()
+    return torch.cat([flat[:4], flat[flat.shape[0] // 2 :][:4]])
