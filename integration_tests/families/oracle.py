@@ -35,18 +35,23 @@ def build_oracle(row: Row, folder: Path) -> Oracle:
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     config = transformers.AutoConfig.for_model(row.model_type, **row.arguments)
-    torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     if model._supports_sdpa:
         model.set_attn_implementation("eager")
+    fill(model)
+    model.save_pretrained(folder)
+    return Oracle(model, folder)
+
+
+def fill(model: nn.Module) -> None:
+    """Give every weight a random value, the norms and biases that start at one or zero too."""
+    torch.manual_seed(0)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if name.endswith("time_decay") or (
                 tensor.is_floating_point() and not name.endswith(KEPT_AS_BUILT)
             ):
                 tensor.normal_(0, 0.25)
-    model.save_pretrained(folder)
-    return Oracle(model, folder)
 
 
 def random_ids(*shape: int, seed: int = 1) -> Tensor:

@@ -44,5 +44,6 @@ FAMILY = Family(
     config=BioGptConfig,
     spec=spec,
     weights=weights,
+    begins=CLASSIFIER,
     classes=classes("BioGpt", "sequence-classification", "token-classification"),
 )

@@ -52,6 +52,7 @@ FAMILY = Family(
     config=CTRLConfig,
     spec=spec,
     weights=weights,
+    begins={"sequence-classification": {"score.": "classifier."}},
     classes={
         "base": "CTRLModel",
         "causal-lm": "CTRLLMHeadModel",

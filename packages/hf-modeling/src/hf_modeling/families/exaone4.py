@@ -8,6 +8,7 @@ from hf_config.families.exaone4 import Exaone4Config
 from hf_modeling.families.family import Family
 from hf_modeling.families.parts import (
     ALL_HEADS,
+    ANSWERS_BEGIN,
     attention,
     classes,
     decoder,
@@ -37,5 +38,6 @@ FAMILY = Family(
     config=Exaone4Config,
     spec=spec,
     weights=same_names,
+    begins=ANSWERS_BEGIN,
     classes=classes("Exaone4", *ALL_HEADS),
 )

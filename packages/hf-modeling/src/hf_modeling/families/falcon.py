@@ -7,7 +7,7 @@ from dataclasses import replace
 from hf_config.families.falcon import FalconConfig
 from hf_modeling.families.facts import activation
 from hf_modeling.families.family import Family
-from hf_modeling.families.parts import ALL_HEADS, classes, decoder, many_heads, one_rope, pre_norm
+from hf_modeling.families.parts import ALL_HEADS, CLASSIFIER, classes, decoder, many_heads, one_rope, pre_norm
 from hf_modeling.spec import Block, DecoderSpec, GeometricAlibi, LayerNorm, Mlp, Parallel, Sum
 from hf_modeling.weights.ops import Split
 from hf_modeling.weights.table import WeightTable, drop, renames, rule
@@ -76,5 +76,6 @@ FAMILY = Family(
     ignored=(
         drop("transformer.h.{layer}.self_attention.rotary_emb.inv_freq", why="recomputed from the config"),
     ),
+    begins=CLASSIFIER,
     classes=classes("Falcon", *ALL_HEADS),
 )

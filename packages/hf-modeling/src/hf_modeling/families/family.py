@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from hf_modeling.spec import ModelSpec
@@ -34,6 +34,7 @@ class Family:
     `spec` and `weights` take an instance of `config`; they are typed loosely because a registry holds
     families of many config types, and a function that takes only one of them is not a function of all.
     `ignored` are checkpoint tensors to leave out, each with its reason, whatever the config says.
+    `begins` says for a task how its checkpoints begin names that the family's others begin otherwise.
     `classes` names the public class for each task the family serves, `skeleton` the shape of all of them.
     """
 
@@ -43,4 +44,5 @@ class Family:
     weights: Callable[[Any], WeightTable]
     classes: Mapping[Task, str]
     ignored: tuple[Drop, ...] = ()
+    begins: Mapping[Task, Mapping[str, str]] = field(default_factory=dict)
     skeleton: Skeleton = "decoder"

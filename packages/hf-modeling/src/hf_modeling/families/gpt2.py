@@ -7,7 +7,7 @@ from dataclasses import replace
 from hf_config.families.gpt2 import GPT2Config
 from hf_modeling.families.facts import activation
 from hf_modeling.families.family import Family
-from hf_modeling.families.parts import decoder, learned, many_heads, pre_norm
+from hf_modeling.families.parts import CLASSIFIER, decoder, learned, many_heads, pre_norm
 from hf_modeling.spec import DecoderSpec, LayerNorm, Mlp, Sum
 from hf_modeling.weights.ops import Chain, Split, Transpose
 from hf_modeling.weights.table import WeightTable, drop, renames, rule
@@ -62,6 +62,7 @@ FAMILY = Family(
         drop("transformer.h.{layer}.attn.bias", why="the causal mask, not a weight"),
         drop("transformer.h.{layer}.attn.masked_bias", why="the value of masked scores, not a weight"),
     ),
+    begins=CLASSIFIER,
     classes={
         "base": "GPT2Model",
         "causal-lm": "GPT2LMHeadModel",

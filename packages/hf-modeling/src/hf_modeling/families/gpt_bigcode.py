@@ -7,7 +7,7 @@ from dataclasses import replace
 from hf_config.families.gpt_bigcode import GPTBigCodeConfig
 from hf_modeling.families.facts import activation
 from hf_modeling.families.family import Family
-from hf_modeling.families.parts import classes, decoder, learned, many_heads, pre_norm
+from hf_modeling.families.parts import CLASSIFIER, classes, decoder, learned, many_heads, pre_norm
 from hf_modeling.spec import DecoderSpec, LayerNorm, Mlp, Sum
 from hf_modeling.weights.ops import Split
 from hf_modeling.weights.table import WeightTable, drop, renames, rule
@@ -59,5 +59,6 @@ FAMILY = Family(
     spec=spec,
     weights=weights,
     ignored=(drop("transformer.h.{layer}.attn.bias", why="the causal mask, not a weight"),),
+    begins=CLASSIFIER,
     classes=classes("GPTBigCode", "sequence-classification", "token-classification"),
 )

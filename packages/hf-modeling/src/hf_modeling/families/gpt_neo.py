@@ -7,7 +7,16 @@ from dataclasses import replace
 from hf_config.families.gpt_neo import GPTNeoConfig
 from hf_modeling.families.facts import activation
 from hf_modeling.families.family import Family
-from hf_modeling.families.parts import ALL_HEADS, classes, decoder, learned, many_heads, pre_norm, window
+from hf_modeling.families.parts import (
+    ALL_HEADS,
+    CLASSIFIER,
+    classes,
+    decoder,
+    learned,
+    many_heads,
+    pre_norm,
+    window,
+)
 from hf_modeling.spec import DecoderSpec, LayerNorm, Mlp, Sum
 from hf_modeling.weights.table import WeightTable, drop, renames
 
@@ -65,5 +74,6 @@ FAMILY = Family(
         drop("transformer.h.{layer}.attn.attention.bias", why="the causal mask, not a weight"),
         drop("transformer.h.{layer}.attn.attention.masked_bias", why="not a weight"),
     ),
+    begins=CLASSIFIER,
     classes=classes("GPTNeo", *ALL_HEADS),
 )

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from hf_config.families.gpt_neox import GPTNeoXConfig
 from hf_modeling.families.family import Family
-from hf_modeling.families.parts import ALL_HEADS, classes, decoder, many_heads, mlp, one_rope, pre_norm
+from hf_modeling.families.parts import (
+    ALL_HEADS,
+    CLASSIFIER,
+    classes,
+    decoder,
+    many_heads,
+    mlp,
+    one_rope,
+    pre_norm,
+)
 from hf_modeling.spec import Block, DecoderSpec, LayerNorm, Parallel, Sum
 from hf_modeling.weights.ops import Split
 from hf_modeling.weights.table import WeightTable, drop, renames, rule
@@ -59,5 +68,6 @@ FAMILY = Family(
         drop("gpt_neox.layers.{layer}.attention.masked_bias", why="the value of masked scores"),
         drop("gpt_neox.layers.{layer}.attention.rotary_emb.inv_freq", why="recomputed from the config"),
     ),
+    begins=CLASSIFIER,
     classes=classes("GPTNeoX", *ALL_HEADS),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hf_config.families.internlm3 import InternLM3Config
 from hf_modeling.families.family import Family
 from hf_modeling.families.parts import (
-    ALL_HEADS,
     ROTARY,
     attention,
     classes,
@@ -30,5 +29,5 @@ FAMILY = Family(
     spec=spec,
     weights=same_names,
     ignored=(ROTARY,),
-    classes=classes("InternLM3", *ALL_HEADS),
+    classes=classes("InternLM3"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hf_config.families.llama import LlamaConfig
 from hf_modeling.families.facts import activation, rope
 from hf_modeling.families.family import Family
+from hf_modeling.families.parts import ANSWERS_BEGIN
 from hf_modeling.spec import Attention, DecoderSpec, Embed, GatedMlp, LmHead, PreNorm, RmsNorm
 from hf_modeling.weights.table import WeightTable, drop
 
@@ -43,6 +44,7 @@ FAMILY = Family(
     spec=spec,
     weights=weights,
     ignored=(drop("model.layers.{layer}.self_attn.rotary_emb.inv_freq", why="recomputed from the config"),),
+    begins=ANSWERS_BEGIN,
     classes={
         "base": "LlamaModel",
         "causal-lm": "LlamaForCausalLM",

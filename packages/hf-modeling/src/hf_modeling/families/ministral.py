@@ -6,6 +6,7 @@ from hf_config.families.ministral import MinistralConfig
 from hf_modeling.families.family import Family
 from hf_modeling.families.parts import (
     ALL_HEADS,
+    ANSWERS_BEGIN,
     attention,
     classes,
     each_mask,
@@ -28,5 +29,6 @@ FAMILY = Family(
     config=MinistralConfig,
     spec=spec,
     weights=same_names,
+    begins=ANSWERS_BEGIN,
     classes=classes("Ministral", *ALL_HEADS),
 )

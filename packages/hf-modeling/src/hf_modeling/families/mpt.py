@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hf_config.families.mpt import MptConfig
 from hf_modeling.families.family import Family
-from hf_modeling.families.parts import ALL_HEADS, classes, decoder, many_heads, pre_norm
+from hf_modeling.families.parts import ALL_HEADS, CLASSIFIER, classes, decoder, many_heads, pre_norm
 from hf_modeling.spec import DecoderSpec, InterleavedAlibi, LayerNorm, Mlp, Sum
 from hf_modeling.weights.ops import Split
 from hf_modeling.weights.table import WeightTable, renames, rule
@@ -57,5 +57,6 @@ FAMILY = Family(
     config=MptConfig,
     spec=spec,
     weights=weights,
+    begins=CLASSIFIER,
     classes=classes("Mpt", *ALL_HEADS),
 )

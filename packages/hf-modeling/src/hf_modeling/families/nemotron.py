@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from hf_config.families.nemotron import NemotronConfig
 from hf_modeling.families.family import Family
-from hf_modeling.families.parts import ALL_HEADS, attention, classes, layered, mlp, one_rope, same_names
+from hf_modeling.families.parts import (
+    ALL_HEADS,
+    ANSWERS_BEGIN,
+    attention,
+    classes,
+    layered,
+    mlp,
+    one_rope,
+    same_names,
+)
 from hf_modeling.spec import DecoderSpec, LayerNorm
 
 
@@ -20,5 +29,6 @@ FAMILY = Family(
     config=NemotronConfig,
     spec=spec,
     weights=same_names,
+    begins=ANSWERS_BEGIN,
     classes=classes("Nemotron", *ALL_HEADS),
 )

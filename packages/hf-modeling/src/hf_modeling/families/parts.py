@@ -60,6 +60,12 @@ FAIRSEQ_LAYER: Final[Mapping[str, str]] = {
 }
 """A layer's names on disk, and in memory, in decoders that come from fairseq."""
 
+ANSWERS_BEGIN: Final[Mapping[Task, Mapping[str, str]]] = {"question-answering": {"model.": "transformer."}}
+"""Question answering of many decoders keeps the base model under another name."""
+
+CLASSIFIER: Final[Mapping[Task, Mapping[str, str]]] = {"token-classification": {"score.": "classifier."}}
+"""The name that some decoders give the head that labels tokens."""
+
 ROTARY = drop("model.layers.{layer}.self_attn.rotary_emb.inv_freq", why="recomputed from the config")
 """What older checkpoints store of rotary positions."""
 

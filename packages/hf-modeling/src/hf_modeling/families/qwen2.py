@@ -8,6 +8,7 @@ from hf_config.families.qwen2 import Qwen2Config
 from hf_modeling.families.family import Family
 from hf_modeling.families.parts import (
     ALL_HEADS,
+    ANSWERS_BEGIN,
     ROTARY,
     attention,
     classes,
@@ -33,5 +34,6 @@ FAMILY = Family(
     spec=spec,
     weights=same_names,
     ignored=(ROTARY,),
+    begins=ANSWERS_BEGIN,
     classes=classes("Qwen2", *ALL_HEADS),
 )

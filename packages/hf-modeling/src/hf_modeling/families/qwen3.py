@@ -8,6 +8,7 @@ from hf_config.families.qwen3 import Qwen3Config
 from hf_modeling.families.family import Family
 from hf_modeling.families.parts import (
     ALL_HEADS,
+    ANSWERS_BEGIN,
     attention,
     classes,
     each_mask,
@@ -31,5 +32,6 @@ FAMILY = Family(
     config=Qwen3Config,
     spec=spec,
     weights=same_names,
+    begins=ANSWERS_BEGIN,
     classes=classes("Qwen3", *ALL_HEADS),
 )

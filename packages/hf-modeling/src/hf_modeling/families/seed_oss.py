@@ -8,6 +8,7 @@ from hf_config.families.seed_oss import SeedOssConfig
 from hf_modeling.families.family import Family
 from hf_modeling.families.parts import (
     ALL_HEADS,
+    ANSWERS_BEGIN,
     attention,
     classes,
     decoder,
@@ -33,5 +34,6 @@ FAMILY = Family(
     config=SeedOssConfig,
     spec=spec,
     weights=same_names,
+    begins=ANSWERS_BEGIN,
     classes=classes("SeedOss", *ALL_HEADS),
 )

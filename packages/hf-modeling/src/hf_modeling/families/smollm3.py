@@ -8,6 +8,7 @@ from hf_config.families.smollm3 import SmolLM3Config
 from hf_modeling.families.family import Family
 from hf_modeling.families.parts import (
     ALL_HEADS,
+    ANSWERS_BEGIN,
     attention,
     classes,
     each_mask,
@@ -33,5 +34,6 @@ FAMILY = Family(
     config=SmolLM3Config,
     spec=spec,
     weights=same_names,
+    begins=ANSWERS_BEGIN,
     classes=classes("SmolLM3", *ALL_HEADS),
 )

@@ -14,7 +14,7 @@ The first rule that fits a name claims it. Names that no rule mentions are the s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from hf_modeling.weights.ops import Op, Same
@@ -93,6 +93,21 @@ def renames(
 def drop(*disk: str, why: str, layers: frozenset[int] | None = None) -> Drop:
     """Disk patterns to leave out when loading, with the reason."""
     return Drop(disk, why, layers)
+
+
+def respelled(table: WeightTable, begins: Mapping[str, str]) -> WeightTable:
+    """The same table where names on disk begin otherwise: `begins` maps how they usually begin to how here."""
+    for usual, here in begins.items():
+        rules = tuple(
+            replace(
+                one, disk=tuple(here + p.removeprefix(usual) if p.startswith(usual) else p for p in one.disk)
+            )
+            for one in table.rules
+        )
+        others = rule(here + "{rest}", usual + "{rest}")
+        prefix = here if table.prefix == usual else table.prefix
+        table = replace(table, rules=(*rules, others), prefix=prefix)
+    return table
 
 
 def placeholders(patterns: tuple[str, ...]) -> frozenset[str]:
