@@ -7,7 +7,16 @@ from dataclasses import replace
 
 from hf_config.families.biogpt import BioGptConfig
 from hf_modeling.families.family import Family
-from hf_modeling.families.parts import FAIRSEQ_LAYER, classes, decoder, learned, many_heads, mlp, pre_norm
+from hf_modeling.families.parts import (
+    CLASSIFIER,
+    FAIRSEQ_LAYER,
+    classes,
+    decoder,
+    learned,
+    many_heads,
+    mlp,
+    pre_norm,
+)
 from hf_modeling.spec import DecoderSpec, EmbedScale, LayerNorm, Sum
 from hf_modeling.weights.table import WeightTable, renames, rule
 

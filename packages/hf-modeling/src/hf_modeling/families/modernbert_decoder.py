@@ -65,5 +65,5 @@ FAMILY = Family(
     config=ModernBertDecoderConfig,
     spec=spec,
     weights=weights,
-    classes=classes("ModernBertDecoder", "sequence-classification"),
+    classes=classes("ModernBertDecoder"),
 )
