@@ -12,7 +12,7 @@ import torch
 from hf_config import PreTrainedConfig
 from hf_hub_io import Repo
 from hf_modeling.arguments import LoadArguments
-from hf_modeling.auto import AutoClass
+from hf_modeling.classes import model_class
 from hf_modeling.families import find_family
 from hf_modeling.families.family import Task as Head
 from hf_modeling.model import PreTrainedModel
@@ -45,6 +45,19 @@ class LoadOptions(TypedDict, total=False):
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthLimit:
+    """The most tokens a row may have, and which file or option says so."""
+
+    tokens: int
+    source: str
+
+    def tightened(self, tokens: int, source: str) -> LengthLimit:
+        """The tighter of this limit and another."""
+        return LengthLimit(tokens=tokens, source=source) if tokens < self.tokens else self
+
+
+@final
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """What a pipeline is made of; `repo` is None for a model that was given as an object."""
@@ -52,6 +65,7 @@ class Parts:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizer
     repo: Repo | None
+    limit: LengthLimit
 
     @property
     def name(self) -> str:
@@ -89,7 +103,7 @@ def load_parts(model: ModelArg, choose: HeadChoice, options: LoadOptions) -> Par
     if head == "base":
         # A checkpoint trained with another head may lack the pooler, which no task here reads.
         arguments["allow_missing"] = ("pooler.*",)
-    loaded: PreTrainedModel = AutoClass[PreTrainedModel](head).from_pretrained(model, **arguments)
+    loaded = model_class(find_family(config.model_type), head).from_pretrained(model, **arguments)
     tokenizer = options.get("tokenizer")
     if not isinstance(tokenizer, PreTrainedTokenizer):
         tokenizer = AutoTokenizer.from_pretrained(
@@ -100,7 +114,7 @@ def load_parts(model: ModelArg, choose: HeadChoice, options: LoadOptions) -> Par
             local_files_only=options.get("local_files_only", False),
             subfolder=folder if tokenizer is None else "",
         )
-    return _ready(Parts(model=loaded, tokenizer=tokenizer, repo=repo))
+    return _parts(loaded, tokenizer, repo)
 
 
 def heads_of(config: PreTrainedConfig) -> tuple[Head, ...]:
@@ -121,13 +135,22 @@ def _from_object(model: PreTrainedModel, choose: HeadChoice, options: LoadOption
         tokenizer = AutoTokenizer.from_pretrained(tokenizer)
     if (device := options.get("device")) is not None:
         model.to(device)
-    return _ready(Parts(model=model.eval(), tokenizer=tokenizer, repo=None))
+    return _parts(model.eval(), tokenizer, None)
 
 
-def _ready(parts: Parts) -> Parts:
-    if parts.model.device.type == "cpu":
-        prepare_for_inference(parts.model)
-    return parts
+def _parts(model: PreTrainedModel, tokenizer: PreTrainedTokenizer, repo: Repo | None) -> Parts:
+    if model.device.type == "cpu":
+        prepare_for_inference(model)
+    return Parts(model=model, tokenizer=tokenizer, repo=repo, limit=_limit(model, tokenizer))
+
+
+def _limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizer) -> LengthLimit:
+    """The tighter of the tokenizer's `model_max_length` and the model's number of positions."""
+    limit = LengthLimit(tokens=tokenizer.model_max_length, source="tokenizer_config.json: model_max_length")
+    positions = model.config.to_dict().get("max_position_embeddings")
+    if isinstance(positions, int):
+        limit = limit.tightened(positions, "config.json: max_position_embeddings")
+    return limit
 
 
 def _device(asked: str | int | torch.device | None) -> torch.device:

@@ -15,7 +15,7 @@ from torch import Tensor
 from hf_modeling.model import PreTrainedModel
 from hf_pipelines.base import CallOptions
 from hf_pipelines.errors import EmptyInputError, InputTooLongError, InputTypeError
-from hf_pipelines.load import Parts
+from hf_pipelines.load import LengthLimit, Parts
 from hf_tokenize import Encoding, PreTrainedTokenizer
 
 
@@ -50,19 +50,6 @@ class TextOptions(CallOptions, total=False):
     """
 
     truncation: bool
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LengthLimit:
-    """The most tokens a row may have, and which file or option says so."""
-
-    tokens: int
-    source: str
-
-    def tightened(self, tokens: int, source: str) -> LengthLimit:
-        """The tighter of this limit and another."""
-        return LengthLimit(tokens=tokens, source=source) if tokens < self.tokens else self
 
 
 @final
@@ -200,20 +187,7 @@ def text_model(task: str, parts: Parts, limit: LengthLimit | None = None) -> Tex
     """The model and tokenizer of a pipeline under the tighter of their own length limits, or under
     `limit`.
     """
-    return TextModel(
-        task=task, model=parts.model, tokenizer=parts.tokenizer, limit=limit or length_limit(parts)
-    )
-
-
-def length_limit(parts: Parts) -> LengthLimit:
-    """The tighter of the tokenizer's `model_max_length` and the model's number of positions."""
-    limit = LengthLimit(
-        tokens=parts.tokenizer.model_max_length, source="tokenizer_config.json: model_max_length"
-    )
-    positions = parts.model.config.to_dict().get("max_position_embeddings")
-    if isinstance(positions, int):
-        limit = limit.tightened(positions, "config.json: max_position_embeddings")
-    return limit
+    return TextModel(task=task, model=parts.model, tokenizer=parts.tokenizer, limit=limit or parts.limit)
 
 
 def token_rows(input_ids: Sequence[list[int]], token_type_ids: Sequence[list[int]] | None) -> list[TokenRow]:

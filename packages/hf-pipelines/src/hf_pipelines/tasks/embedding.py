@@ -16,7 +16,7 @@ from hf_pipelines.base import Inputs, Pipeline, Results, is_text
 from hf_pipelines.errors import PoolingError
 from hf_pipelines.load import Parts
 from hf_pipelines.pooling import Pooling, SentenceHead, read_sentence_head
-from hf_pipelines.text import TextModel, TextOptions, TokenRow, length_limit, text_model
+from hf_pipelines.text import TextModel, TextOptions, TokenRow, text_model
 
 PoolingArg: TypeAlias = Literal["auto"] | Pooling
 
@@ -66,7 +66,7 @@ def make_embedder(task: str, parts: Parts, head: SentenceHead, options: Embeddin
         normalize=options.get("normalize", head.normalize),
         prompt=options.get("prompt", head.prompt),
     )
-    limit = length_limit(parts)
+    limit = parts.limit
     asked = options.get("max_length")
     if asked is not None:
         limit = limit.tightened(asked, "the option max_length")

@@ -19,10 +19,10 @@ from hf_modeling.generation.text import TextStream
 from hf_modeling.heads.causal_lm import CausalLM
 from hf_pipelines.base import CallOptions, Inputs, Pipeline
 from hf_pipelines.errors import EmptyInputError, InputTypeError, OptionValueError
-from hf_pipelines.load import Parts
+from hf_pipelines.load import LengthLimit, Parts
 from hf_pipelines.records import ChatMessage, GeneratedChat, GeneratedText
 from hf_pipelines.task import Limits
-from hf_pipelines.text import LengthLimit, TextBatch, TokenRow, collate, length_limit
+from hf_pipelines.text import TextBatch, TokenRow, collate
 from hf_tokenize import PreTrainedTokenizer
 from hf_tokenize.chat.render import Conversation
 from hf_tokenize.chat.tools import Tool
@@ -243,10 +243,10 @@ class TextGenerationPipeline(Pipeline[Prompt, Generated, GenerationOptions]):
         task = self._task(self._merged(options))
         chunk = task.preprocess([prompt])[0][0]
         batch = task.batch([chunk])
-        run = start_run(task.model, batch.input_ids_BT, task.config, task.given(batch))
-        return self._pieces(
-            tokens_of(run), TextStream(self.tokenizer, skip_special_tokens=task.skip_special_tokens)
-        )
+        given = task.given(batch)
+        run = start_run(task.model, batch.input_ids_BT, task.config, given)
+        text = TextStream(self.tokenizer, skip_special_tokens=task.skip_special_tokens)
+        return self._pieces(tokens_of(run, given), text)
 
     def _pieces(self, steps: Iterator[list[int]], text: TextStream) -> Iterator[str]:
         while True:
@@ -268,7 +268,7 @@ class TextGenerationPipeline(Pipeline[Prompt, Generated, GenerationOptions]):
             tokenizer=self.tokenizer,
             config=generation_config(model, self.tokenizer, options),
             options=options,
-            limit=length_limit(self.parts),
+            limit=self.parts.limit,
         )
 
     def _is_one(self, inputs: object) -> bool:
