@@ -224,6 +224,19 @@ def test_tied_weights_may_be_stored_under_any_of_their_names(on_disk: tuple[str,
     assert [step.inputs for step in found.repeats] == [("b.weight",)] * (len(on_disk) - 1)
 
 
+def test_norms_may_have_the_words_of_the_first_bert_files() -> None:
+    old = {
+        "transformer.ln_f.weight": "transformer.ln_f.gamma",
+        "transformer.ln_f.bias": "transformer.ln_f.beta",
+    }
+    disk = {old.get(name, name): shape for name, shape in ON_DISK.items()}
+    assert_clean(plan(disk), disk)
+    assert plan({**ON_DISK, "transformer.ln_f.gamma": (4,)}).unexpected == ["transformer.ln_f.gamma"]
+    assert [
+        step.outputs for step in plan_save(WeightTable(rules=(rule("a.{s}", "b.{s}"),)), {"b.gamma": (1,)})
+    ] == [("b.gamma",)]
+
+
 def test_an_empty_table_keeps_names() -> None:
     shapes = {"model.a.weight": (2,), "b": (1, 2)}
     found = plan(shapes, shapes, table=WeightTable())

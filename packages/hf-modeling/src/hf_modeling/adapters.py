@@ -42,7 +42,7 @@ class AdapterReport:
 @torch.no_grad()
 def merge_adapter(
     model: PreTrainedModel,
-    path: str | Path,
+    adapter: AdapterCheckpoint | str | Path,
     *,
     scale: float = 1.0,
     revision: str | None = None,
@@ -57,10 +57,11 @@ def merge_adapter(
     biases) replace the model's. Nothing is changed unless everything in the adapter has a place.
     Raises AdapterError, RepoError and WeightsError.
     """
-    repo = Repo.open(
-        path, revision=revision, token=token, subfolder=subfolder, local_files_only=local_files_only
-    )
-    adapter = discover_adapter(repo, allow_pickle=allow_pickle)
+    if not isinstance(adapter, AdapterCheckpoint):
+        repo = Repo.open(
+            adapter, revision=revision, token=token, subfolder=subfolder, local_files_only=local_files_only
+        )
+        adapter = discover_adapter(repo, allow_pickle=allow_pickle)
     file = adapter.weights.files[0].path
     settings = _settings(adapter, file)
     source = open_source(adapter.weights)

@@ -10,10 +10,13 @@ import torch
 from torch import nn
 
 from hf_config import PreTrainedConfig
+from hf_config.base import CONFIG_NAME
 from hf_config.errors import UnknownModelTypeError
-from hf_hub_io.errors import RemoteCodeRefusedError
+from hf_hub_io.adapter import discover_adapter, has_adapter
+from hf_hub_io.errors import AdapterError, RemoteCodeRefusedError
 from hf_hub_io.repo import Repo
 from hf_hub_io.trust import Trust, import_trusted
+from hf_modeling.adapters import merge_adapter
 from hf_modeling.arguments import LoadArguments, refuse_unknown
 from hf_modeling.classes import model_class
 from hf_modeling.families import find_family
@@ -44,10 +47,14 @@ class AutoClass(Generic[M]):
         """The model in a local folder or a Hub repository; see `PreTrainedModel.from_pretrained`.
 
         A model that exists only as code in its repository is loaded by that code, if `trust` vouches for
-        exactly this code. Raises also TaskMissingError, UnknownModelTypeError and RemoteCodeRefusedError.
+        exactly this code. A folder that holds only a LoRA adapter gives the model it names with the adapter
+        merged in. Raises also AdapterError, TaskMissingError,
+        UnknownModelTypeError and RemoteCodeRefusedError.
         """
         refuse_unknown(arguments)
         repo = open_repo(path, arguments)
+        if not repo.has(CONFIG_NAME) and has_adapter(repo):
+            return self._with_adapter(repo, arguments)
         try:
             config = read_config(PreTrainedConfig, path, repo, arguments)
         except UnknownModelTypeError:
@@ -57,6 +64,19 @@ class AutoClass(Generic[M]):
             return cast("M", _from_its_own_code(path, repo, code, arguments.get("trust")))
         resolved: LoadArguments = {**arguments, "config": config, "revision": repo.commit}
         return self.class_for(config).from_pretrained(path, **resolved)
+
+    def _with_adapter(self, repo: Repo, arguments: LoadArguments) -> M:
+        """The base model that an adapter names, with the adapter merged in."""
+        adapter = discover_adapter(repo, allow_pickle=arguments.get("allow_pickle", False))
+        if adapter.base_model is None:
+            raise AdapterError(
+                f"{repo.id} holds an adapter that does not say which model it belongs to",
+                fix="load that model and call merge_adapter(model, path)",
+            )
+        base: LoadArguments = {**arguments, "revision": None, "subfolder": ""}
+        model = self.from_pretrained(adapter.base_model, **base)
+        merge_adapter(model, adapter)
+        return model
 
     def from_config(self, config: PreTrainedConfig, *, dtype: torch.dtype | None = None) -> M:
         """A randomly initialised model, in training mode."""

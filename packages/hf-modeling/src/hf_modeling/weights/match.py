@@ -33,8 +33,9 @@ class _Node:
 class Patterns:
     """Numbered rules' patterns, ready to be matched. A name costs at most one visit per node of the trie."""
 
-    def __init__(self, rules: Iterable[tuple[str, ...]]) -> None:
+    def __init__(self, rules: Iterable[tuple[str, ...]], suffixes: Mapping[str, str] = SUFFIXES) -> None:
         self._root = _Node()
+        self._suffixes = suffixes
         for number, patterns in enumerate(rules):
             for slot, pattern in enumerate(patterns):
                 node = self._root
@@ -59,8 +60,10 @@ class Patterns:
             for hole, child in node.holes.items():
                 if hole == "rest":
                     pending.append((child, len(segments), {**bound, hole: ".".join(segments[at:])}))
-                elif segment in SUFFIXES if hole == "s" else is_index(segment):
-                    pending.append((child, at + 1, {**bound, hole: segment}))
+                elif (
+                    value := self._suffixes.get(segment, "") if hole == "s" else is_index(segment) and segment
+                ):
+                    pending.append((child, at + 1, {**bound, hole: value}))
         return sorted(found, key=_ORDER) if len(found) > 1 else found
 
 

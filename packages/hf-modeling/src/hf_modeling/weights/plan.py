@@ -12,7 +12,7 @@ from torch import Tensor
 from hf_modeling.weights.errors import AmbiguousWeightsError, Mismatch
 from hf_modeling.weights.match import Binding, Match, Patterns
 from hf_modeling.weights.ops import Same
-from hf_modeling.weights.table import MEMORY_PREFIX, Drop, Rule, WeightTable, rule
+from hf_modeling.weights.table import DISK_SUFFIXES, MEMORY_PREFIX, Drop, Rule, WeightTable, rule
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -112,9 +112,10 @@ class _Group:
     binding: Binding
     found: dict[int, dict[int, str]] = field(default_factory=dict)
 
-    def add(self, match: Match, name: str) -> None:
+    def add(self, match: Match, name: str) -> bool:
+        """Take `name` in; False if its place is taken."""
         number = int(match.binding.get(self.rule.gathered or "", "0"))
-        self.found.setdefault(match.slot, {})[number] = name
+        return self.found.setdefault(match.slot, {}).setdefault(number, name) == name
 
     def names(self) -> tuple[str, ...]:
         return tuple(name for _, numbers in sorted(self.found.items()) for _, name in sorted(numbers.items()))
@@ -145,7 +146,7 @@ class _Planner:
         self.plan = LoadPlan()
         self._table, self._disk, self._wanted = table, disk, wanted
         self._rules = (*table.rules, SAME_NAMES)
-        self._patterns = Patterns(r.disk for r in self._rules)
+        self._patterns = Patterns((r.disk for r in self._rules), DISK_SUFFIXES)
         bare = not any(name.startswith(table.prefix) for name in disk)
         self._absent = table.prefix if bare else ""
         self._groups: dict[tuple[int, str], _Group] = {}
@@ -165,7 +166,9 @@ class _Planner:
                 group = _Group(rule, match.binding)
                 targets = group.spelled(rule.memory)
                 if all(target in self._wanted for target in targets):
-                    self._groups.setdefault((match.rule, targets[0]), group).add(match, name)
+                    group = self._groups.setdefault((match.rule, targets[0]), group)
+                    if not group.add(match, name):
+                        break  # another spelling of a name that is there already
                     return
                 other_head = other_head or _is_other_head(targets, self._wanted)
         if other_head:

@@ -5,7 +5,7 @@ left, so nothing about saving is ever written down. Patterns are dotted names wi
 
 - `{layer}`, `{expert}` or any other name: a number; when only the disk side has it, the numbered tensors are
   gathered, in order, into the op's input (see `Stack`);
-- `{s}`: `weight` or `bias`;
+- `{s}`: `weight` or `bias`; on disk also `gamma` or `beta`, as the first BERT files have them;
 - `{rest}`, last segment only: one or more segments.
 
 The first rule that fits a name claims it. Names that no rule mentions are the same on both sides.
@@ -22,7 +22,10 @@ from hf_modeling.weights.ops import Op, Same
 MEMORY_PREFIX = "model."
 """Where every headed model keeps its base model, so `model.norm.weight` here is `norm.weight` in the base."""
 
-SUFFIXES = frozenset({"weight", "bias"})
+SUFFIXES = {"weight": "weight", "bias": "bias"}
+"""What `{s}` matches in memory, and what it stands for there."""
+DISK_SUFFIXES = {**SUFFIXES, "gamma": "weight", "beta": "bias"}
+"""What `{s}` matches on disk; saving writes the newer words."""
 
 
 @final
