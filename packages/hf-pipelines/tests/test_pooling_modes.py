@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from hf_hub_io import Repo
+from hf_hub_io import DType, Repo, TensorBytes, save_tensors
 from hf_pipelines.errors import PoolingError
 from hf_pipelines.pooling import Pooling, SentenceHead, pool, read_sentence_head, transformer_folder
 
@@ -94,7 +93,16 @@ def test_newer_files_name_their_modes(tmp_path: Path) -> None:
 def test_dense_layers_follow_pooling(tmp_path: Path) -> None:
     repo = write_checkpoint(tmp_path, ["Transformer", "Pooling", "Dense"], {"pooling_mode_mean_tokens": True})
     weight, bias = torch.tensor([[1.0, 1.0], [0.0, 2.0], [1.0, 0.0]]), torch.tensor([0.0, 1.0, 0.0])
-    save_file({"linear.weight": weight, "linear.bias": bias}, tmp_path / "2_Dense" / "model.safetensors")
+    named = {"linear.weight": weight, "linear.bias": bias}
+    save_tensors(
+        tmp_path / "2_Dense",
+        {
+            name: TensorBytes(
+                dtype=DType.F32, shape=tuple(t.shape), data=bytes(t.view(torch.uint8).flatten().tolist())
+            )
+            for name, t in named.items()
+        },
+    )
     config = {"activation_function": "torch.nn.modules.activation.Tanh"}
     (tmp_path / "2_Dense" / "config.json").write_text(json.dumps(config))
     head = read_sentence_head(repo)

@@ -36,6 +36,7 @@ def static_imports() -> tuple[dict[str, str], tuple[str, ...]]:
 def test_type_checkers_see_the_names_that_there_are() -> None:
     names, whole = static_imports()
     assert names == _NAMES
+    assert sorted(names) == sorted(hf_transformers.__all__)
     assert whole == ("hf_config", "hf_config.families", "hf_modeling", "hf_modeling.models")
     assert set(_WHOLE) == {package.partition(".")[0] for package in whole}
 

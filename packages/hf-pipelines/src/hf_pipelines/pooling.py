@@ -6,14 +6,15 @@ Axes: B rows, T tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, assert_never, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hf_hub_io import JsonValue, Repo, parse_json
+from hf_hub_io import JsonValue, Repo, discover, parse_json
+from hf_modeling.weights.source import open_source
 from hf_pipelines.errors import PoolingError
 
 Pooling: TypeAlias = Literal["cls", "mean", "max", "mean_sqrt_len", "weightedmean", "lasttoken"]
@@ -226,13 +227,8 @@ def _dense(repo: Repo, folder: str) -> Dense:
             f"{folder}/config.json of {repo.id} asks for activation {activation!r}",
             fix=f"known activations: {', '.join(_ACTIVATIONS)}",
         )
-    tensors = _read_tensors(repo, f"{folder}/model.safetensors")
-    if "linear.weight" not in tensors:
+    source = open_source(discover(replace(repo, subfolder=f"{repo.subfolder}/{folder}".lstrip("/"))))
+    if "linear.weight" not in source.shapes:
         raise PoolingError(f"{folder}/model.safetensors of {repo.id} has no tensor linear.weight")
-    return Dense(weight_OD=tensors["linear.weight"], bias_O=tensors.get("linear.bias"), activation=activation)
-
-
-def _read_tensors(repo: Repo, name: str) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(repo.file(name))
+    bias_O = source.read("linear.bias") if "linear.bias" in source.shapes else None
+    return Dense(weight_OD=source.read("linear.weight"), bias_O=bias_O, activation=activation)

@@ -30,6 +30,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "AddedToken",
+    "AutoTokenizer",
+    "BatchEncoding",
+    "FailedItem",
+    "HfError",
+    "Pipeline",
+    "PreTrainedTokenizer",
+    "Repo",
+    "RunStats",
+    "pipeline",
+    "push_to_hub",
+]
+
 _NAMES = {
     "AddedToken": "hf_tokenize",
     "AutoTokenizer": "hf_tokenize",
