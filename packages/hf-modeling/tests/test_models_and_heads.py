@@ -303,3 +303,12 @@ def test_models_are_shown_whole() -> None:
     changed = show_difference(TINY, TINY.replace(intermediate_size=32))
     assert "-    ffn GatedMlp(width=24, activation='silu')" in changed
     assert "+    ffn GatedMlp(width=32, activation='silu')" in changed
+
+
+def test_backends_change_on_a_whole_model() -> None:
+    model = llama()
+    with torch.no_grad():
+        before = model(IDS).logits
+        model.set_attn_implementation("eager")
+        torch.testing.assert_close(model(IDS).logits, before)
+    assert model.config.attn_implementation == "eager"

@@ -12,6 +12,7 @@ from torch import nn
 from hf_hub_io.directory import AtomicDirectory
 from hf_hub_io.errors import PickleRefusedError
 from hf_modeling.arguments import LoadArguments
+from hf_modeling.build import set_backend
 from hf_modeling.embeddings import input_embeddings, output_embeddings, resize, tie
 from hf_modeling.init import DEFAULT_STD, allocate, initialize
 from hf_modeling.pretrained import load_pretrained, weight_table
@@ -198,6 +199,14 @@ class PreTrainedModel(nn.Module):
         resize(self, rows, mean=mean_resizing, std=getattr(self.config, "initializer_range", DEFAULT_STD))
         self.config = self.config.replace(vocab_size=rows)
         return self.get_input_embeddings()
+
+    def set_attn_implementation(self, attn_implementation: str | None) -> None:
+        """Compute attention with "eager" or "sdpa" from now on; None takes the fastest that fits each layer.
+
+        Raises BackendUnsupportedError for an unknown one, or one that lacks what this model's scores need.
+        """
+        set_backend(self, attn_implementation)
+        self.config = self.config.replace(attn_implementation=attn_implementation)
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each block's activations in the backward pass instead of keeping them."""

@@ -106,7 +106,9 @@ def build_scoring(spec: Attention, building: Building) -> Scoring:
     )
     alibi = None if spec.alibi is None else building.alibi(spec.alibi, spec.heads, scale)
     attend = choose_attend(eager, spec.sinks, building.backend)
-    return Scoring(attend=attend, eager=eager, rule=spec.mask, alibi=alibi, dropout=spec.dropout)
+    return Scoring(
+        attend=attend, eager=eager, rule=spec.mask, alibi=alibi, sinks=spec.sinks, dropout=spec.dropout
+    )
 
 
 def choose_attend(eager: EagerAttend, sinks: bool, backend: Backend | None) -> Attend:
@@ -144,17 +146,23 @@ def backend_of(name: str | None) -> Backend | None:
 
 
 def set_backend(model: nn.Module, name: str | None) -> None:
-    """Let every attention layer of `model` compute with this backend from now on.
+    """Let every mixer of `model` that scores keys compute with this backend from now on.
 
     Raises:
         BackendUnsupportedError: an unknown backend, or one that cannot compute this model's scores; then
             nothing has changed.
     """
-    layers = [m for m in model.modules() if isinstance(m, AttentionLayer | BorrowingAttentionLayer)]
     backend = backend_of(name)
-    chosen = [choose_attend(layer.scoring.eager, layer.sinks is not None, backend) for layer in layers]
-    for layer, attend in zip(layers, chosen, strict=True):
-        layer.scoring = replace(layer.scoring, attend=attend)
+    chosen = [
+        (
+            mixer,
+            replace(mixer.scoring, attend=choose_attend(mixer.scoring.eager, mixer.scoring.sinks, backend)),
+        )
+        for mixer in model.modules()
+        if isinstance(mixer, Mixer) and mixer.scoring is not None
+    ]
+    for mixer, scoring in chosen:
+        mixer.scoring = scoring
 
 
 def key_value_states(rule: MaskRule, kv_heads: int, head_dim: int, value_dim: int) -> Mapping[str, State]:

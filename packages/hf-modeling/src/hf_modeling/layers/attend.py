@@ -107,6 +107,11 @@ class SdpaAttend:
         if bias is not None:
             hidden = mask.dense(q_BNTH.shape[2], k_BKSH.shape[2], q_BNTH.device)
             allowed, causal = (bias if hidden is None else hide(bias, hidden)).to(q_BNTH.dtype), False
+        repeats = q_BNTH.shape[1] // k_BKSH.shape[1]
+        if repeats > 1 and allowed is not None and q_BNTH.is_cuda:
+            # No fused CUDA kernel takes a mask tensor and grouped heads; without one, all scores are stored.
+            k_BKSH, v_BKSV = k_BKSH.repeat_interleave(repeats, 1), v_BKSV.repeat_interleave(repeats, 1)
+            repeats = 1
         return F.scaled_dot_product_attention(
             q_BNTH,
             k_BKSH,
@@ -115,7 +120,7 @@ class SdpaAttend:
             dropout_p=dropout,
             is_causal=causal,
             scale=self.scale,
-            enable_gqa=q_BNTH.shape[1] != k_BKSH.shape[1],
+            enable_gqa=repeats > 1,
         )
 
 

@@ -33,6 +33,7 @@ class Scoring:
     eager: EagerAttend
     rule: MaskRule
     alibi: AlibiBias | None = None
+    sinks: bool = False
     dropout: float = 0.0
 
 
@@ -43,6 +44,8 @@ class AttentionLayer(Mixer):
     `query_stages`, `key_stages` and `value_stages` are applied in order to the projected heads. `shared` is
     True where later layers borrow this one's keys and values.
     """
+
+    scoring: Scoring
 
     def __init__(
         self,
@@ -117,6 +120,8 @@ class AttentionLayer(Mixer):
 @final
 class BorrowingAttentionLayer(Mixer):
     """Attention to the keys and values of an earlier layer; it has neither projections of them nor memory."""
+
+    scoring: Scoring
 
     def __init__(
         self,

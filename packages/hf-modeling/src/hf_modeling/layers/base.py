@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hf_modeling.cache import State
 
 if TYPE_CHECKING:
+    from hf_modeling.layers.attention import Scoring
     from hf_modeling.packed.product import Packed
     from hf_modeling.step import Step
 
@@ -57,6 +58,8 @@ class Mixer(nn.Module):
     """
 
     states: Mapping[str, State]
+    scoring: Scoring | None = None
+    """How its queries meet keys; None where it has none."""
 
     if TYPE_CHECKING:
 

@@ -33,6 +33,8 @@ INDEX_NORM_EPS = 1e-6  # fixed by the method; no config carries it
 class LatentAttentionLayer(Mixer):
     """Latent attention; with `indexer`, or where `follows` an earlier one, over the keys an index chose."""
 
+    scoring: Scoring
+
     def __init__(
         self,
         spec: LatentAttention,
