@@ -58,7 +58,7 @@ SMALL: Arguments = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-EXPERTS: Arguments = {"moe_intermediate_size": 20, "num_experts_per_tok": 2}
+EXPERTS: Arguments = {"moe_intermediate_size": 40, "num_experts_per_tok": 2}
 FOUR: Arguments = {"num_experts": 4, **EXPERTS}
 FOUR_LOCAL: Arguments = {"num_local_experts": 4, "num_experts_per_tok": 2}
 LATENT: Arguments = {
@@ -207,7 +207,7 @@ DENSE = [
         enable_moe_block=True,
         num_experts=4,
         top_k_experts=2,
-        moe_intermediate_size=20,
+        moe_intermediate_size=40,
         use_double_wide_mlp=True,
     ),
     row("glm", HEAD8),
@@ -382,7 +382,7 @@ MIXTURES = [
         moe_num_shared_experts=2,
         moe_layer_start_index=1,
         moe_layer_end_index=-1,
-        moe_intermediate_size=20,
+        moe_intermediate_size=40,
         use_bias=True,
     ),
     row("minimax_m2", HEAD8, FOUR_LOCAL, rotary_dim=4),
@@ -486,7 +486,7 @@ SPARSE_LATENT: Arguments = {
     "topk_group": 1,
     "index_topk": 4,
     "index_head_dim": 10,
-    "index_n_heads": 3,
+    "index_n_heads": 16,  # so many that no key scores zero with all of them: a tie is broken in any way
     "first_k_dense_replace": 1,
 }
 TWO_GROUPS: Arguments = {"n_group": 2, "topk_group": 1}
@@ -544,7 +544,7 @@ MIXERS = [
         num_experts=4,
         num_shared_experts=1,
         num_experts_per_token=2,
-        moe_intermediate_size=20,
+        moe_intermediate_size=40,
         layer_types=["linear_attention", "full_attention"] * 2,
         linear_attn_config={"head_dim": 8, "num_heads": 4, "short_conv_kernel_size": 4},
     ),

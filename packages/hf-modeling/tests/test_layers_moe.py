@@ -253,7 +253,7 @@ def test_dense_and_sparse_side_by_side() -> None:
         sparse_norm=norm,
         sparse_output_norm=norm,
     )
-    layer = build_ffn(spec, WIDTH)
+    layer = build_ffn(spec, WIDTH, 0)
     allocate(layer, CPU)
     initialize(layer.modules(), std=0.5)
     x, step = inputs(), begin(batch=2, new=10, device=CPU)

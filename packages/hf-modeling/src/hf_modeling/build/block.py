@@ -65,7 +65,7 @@ def build_block(spec: Block, layer: int, building: Building) -> StepLayer:
             return MixerOnlyLayer(build_mixer(spec.mixer, layer, building), norm, join(spec.residual))
         case FfnOnly():
             norm = build_norm(spec.norm, building.width)
-            return FfnOnlyLayer(build_ffn(spec.ffn, building.width), norm, join(spec.residual))
+            return FfnOnlyLayer(build_ffn(spec.ffn, building.width, layer), norm, join(spec.residual))
         case _:
             assert_never(spec)
 
@@ -76,7 +76,7 @@ def _branches(
     return (
         build_mixer(spec.mixer, layer, building),
         build_norm(spec.mixer_norm, building.width),
-        build_ffn(spec.ffn, building.width),
+        build_ffn(spec.ffn, building.width, layer),
         build_norm(spec.ffn_norm, building.width),
         join(spec.mixer_residual),
         join(spec.ffn_residual),
@@ -88,7 +88,7 @@ def _sandwich(spec: Sandwich, layer: int, building: Building) -> SandwichParts:
         build_mixer(spec.mixer, layer, building),
         build_norm(spec.mixer_norm, building.width),
         build_norm(spec.mixer_output_norm, building.width),
-        build_ffn(spec.ffn, building.width),
+        build_ffn(spec.ffn, building.width, layer),
         build_norm(spec.ffn_norm, building.width),
         build_norm(spec.ffn_output_norm, building.width),
         join(spec.mixer_residual),
@@ -99,7 +99,7 @@ def _sandwich(spec: Sandwich, layer: int, building: Building) -> SandwichParts:
 def _parallel(spec: Parallel, layer: int, building: Building) -> StepLayer:
     mixer = build_mixer(spec.mixer, layer, building)
     mixer_norm = build_norm(spec.mixer_norm, building.width)
-    ffn = build_ffn(spec.ffn, building.width)
+    ffn = build_ffn(spec.ffn, building.width, layer)
     if spec.ffn_norm is None:
         return ParallelLayer(mixer, mixer_norm, ffn, join(spec.residual))
     ffn_norm = build_norm(spec.ffn_norm, building.width)

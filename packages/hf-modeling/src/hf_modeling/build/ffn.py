@@ -20,8 +20,10 @@ from hf_modeling.layers.moe import (
     SharedExpertLayer,
 )
 from hf_modeling.layers.routing import choice, rescale
+from hf_modeling.layers.special import ChannelMixLayer
 from hf_modeling.spec import (
     Activation,
+    ChannelMix,
     ClampedSwiglu,
     DualFfn,
     Ffn,
@@ -35,16 +37,11 @@ from hf_modeling.spec import (
 )
 
 
-def build_ffn(spec: Ffn, width: int) -> StepLayer:
-    """The feed-forward network of one layer."""
+def build_ffn(spec: Ffn, width: int, layer: int) -> StepLayer:
+    """The feed-forward network of layer number `layer`."""
     match spec:
-        case Mlp():
-            norm = None if spec.inner_norm is None else build_norm(spec.inner_norm, spec.width)
-            return MlpLayer(
-                width, spec.width, build_activation(spec.activation), bias=spec.bias, inner_norm=norm
-            )
-        case GatedMlp():
-            return _build_gated(spec, width)
+        case Mlp() | GatedMlp():
+            return _build_dense(spec, width)
         case Moe():
             return build_moe(spec, width)
         case DualFfn():
@@ -56,6 +53,8 @@ def build_ffn(spec: Ffn, width: int) -> StepLayer:
                 build_norm(spec.sparse_norm, width),
                 build_norm(spec.sparse_output_norm, width),
             )
+        case ChannelMix():
+            return ChannelMixLayer(width, spec.width, layer)
         case _:
             assert_never(spec)
 
@@ -140,7 +139,15 @@ def _build_shared(spec: SharedExpert, width: int) -> SharedExpertLayer:
         )
     else:
         dense = Mlp(width=spec.width, activation=spec.activation, bias=spec.bias)
-    return SharedExpertLayer(width, build_ffn(dense, width), token_gate=spec.token_gate)
+    return SharedExpertLayer(width, _build_dense(dense, width), token_gate=spec.token_gate)
+
+
+def _build_dense(spec: Mlp | GatedMlp, width: int) -> StepLayer:
+    if isinstance(spec, GatedMlp):
+        return _build_gated(spec, width)
+    norm = None if spec.inner_norm is None else build_norm(spec.inner_norm, spec.width)
+    activation = build_activation(spec.activation)
+    return MlpLayer(width, spec.width, activation, bias=spec.bias, inner_norm=norm)
 
 
 def _build_gated(spec: GatedMlp, width: int) -> StepLayer:

@@ -33,6 +33,8 @@ class DifferentialAttentionLayer(Mixer):
     Values are halved by heads and read by all queries; a pair of output heads lies side by side.
     """
 
+    scoring: Scoring
+
     def __init__(
         self,
         spec: DifferentialAttention,
@@ -85,6 +87,8 @@ class DifferentialAttentionLayer(Mixer):
 @final
 class MixtureOfAttentionLayer(Mixer):
     """Chosen experts project queries and outputs; keys and values are shared by all."""
+
+    scoring: Scoring
 
     def __init__(
         self, spec: MixtureOfAttention, rotary: Rotary, scoring: Scoring, width: int, layer: int
@@ -145,11 +149,8 @@ class RwkvLayer(Mixer):
         self.receptance, self.output = Linear(width, inner), Linear(inner, width)
         self.layer = layer
         running = Replace(shape=(inner,), dtype="float32")
-        last = Replace(shape=(width,))
-        # The layer's channel mixing has no cache entry of its own; its last token is kept here.
         self.states: dict[str, State] = {
-            "shift": last,
-            "channel_shift": last,
+            "shift": Replace(shape=(width,)),
             **dict.fromkeys(WkvState._fields, running),
         }
 
@@ -187,6 +188,7 @@ class ChannelMixLayer(StepLayer):
         self.key, self.value = Linear(width, inner), Linear(inner, width)
         self.receptance = Linear(width, width)
         self.layer = layer
+        self.states = {"channel_shift": Replace(shape=(width,))}
 
     def forward(self, x_BTD: Tensor, step: Step) -> Tensor:
         return tidied(self._run, x_BTD, step)

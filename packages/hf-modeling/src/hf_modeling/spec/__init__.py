@@ -47,7 +47,7 @@ from hf_modeling.spec.embed import (
     Positions,
     SinusoidPositions,
 )
-from hf_modeling.spec.ffn import DualFfn, Ffn, GatedMlp, Mlp
+from hf_modeling.spec.ffn import ChannelMix, DualFfn, Ffn, GatedMlp, Mlp
 from hf_modeling.spec.head import HeadTransform, LmHead
 from hf_modeling.spec.latent import Index, LatentAttention, OwnIndex, PreviousIndex
 from hf_modeling.spec.linear import (
@@ -110,6 +110,7 @@ __all__ = [
     "BidirectionalWindow",
     "Block",
     "Causal",
+    "ChannelMix",
     "ChosenSigmoid",
     "ChosenSoftmax",
     "Chunk",

@@ -46,4 +46,11 @@ class DualFfn:
     sparse_output_norm: Norm
 
 
-Ffn = Mlp | GatedMlp | Moe | DualFfn
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChannelMix:
+    """sigmoid(receptance(r)) * value(relu(key(k))^2), r and k mixed from each token and the one before (RWKV-4)."""
+
+    width: int
+
+
+Ffn = Mlp | GatedMlp | Moe | DualFfn | ChannelMix

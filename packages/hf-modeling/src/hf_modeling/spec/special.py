@@ -40,7 +40,7 @@ class MixtureOfAttention:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rwkv:
-    """The time mixing of RWKV-4 over `inner` channels. Its layer's `ChannelMix` keeps its token here."""
+    """The time mixing of RWKV-4 over `inner` channels."""
 
     inner: int
 
