@@ -77,18 +77,18 @@ def model() -> LlamaForCausalLM:
 def test_load(model: LlamaForCausalLM, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     seen = walk(lambda: AutoModelForCausalLM.from_pretrained(tmp_path))
-    assert len(seen.functions) <= 60, seen
-    assert len(seen.files) <= 12, seen
-    assert seen.depth <= 8, seen
+    assert len(seen.functions) <= 60, str(seen)
+    assert len(seen.files) <= 12, str(seen)
+    assert seen.depth <= 8, str(seen)
 
 
 @torch.inference_mode()
 def test_forward(model: LlamaForCausalLM) -> None:
     seen = walk(lambda: model(IDS))
-    assert len(seen.functions) <= 15, seen
+    assert len(seen.functions) <= 15, str(seen)
 
 
 def test_generate(model: LlamaForCausalLM) -> None:
     seen = walk(lambda: model.generate(IDS, max_new_tokens=4, do_sample=False))
-    assert len(seen.functions) <= 40, seen
-    assert len(seen.files) <= 8, seen
+    assert len(seen.functions) <= 40, str(seen)
+    assert len(seen.files) <= 8, str(seen)

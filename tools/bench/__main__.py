@@ -32,12 +32,14 @@ def main(
 ) -> None:
     """Exit status 1 when a side stopped or the two computed different things; a missed goal is only shown."""
     known = {name: found for name, found in runner.discover().items() if found[1].gpu == gpu}
-    wanted = [name for name in known if not cases or any(name.startswith(prefix) for prefix in cases)]
-    unknown = [prefix for prefix in cases or () if not any(name.startswith(prefix) for name in known)]
-    if unknown:
+    chosen = {
+        word: [word] if word in known else [n for n in known if n.startswith(word)] for word in cases or [""]
+    }
+    wanted = [name for name in known if any(name in names for names in chosen.values())]
+    if unknown := [word for word, names in chosen.items() if not names]:
         raise typer.BadParameter(f"no case is called {', '.join(unknown)}; known: {', '.join(known)}")
     if show:
-        console.print("\n".join(known))
+        console.print("\n".join(wanted))
         return
     results: list[Result] = []
     failures: list[str] = []
