@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -12,6 +14,26 @@ if TYPE_CHECKING:
     from hf_modeling.weights.slots import Slot
 
 DEFAULT_STD = 0.02
+
+_empty: ContextVar[bool] = ContextVar("hf_modeling_empty", default=False)
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Models that this thread makes in the block keep their parameters on meta: they are about to be filled.
+
+    `torch.device("meta")` has the same effect on them, and slows down every call of torch meanwhile.
+    """
+    token = _empty.set(True)
+    try:
+        yield
+    finally:
+        _empty.reset(token)
+
+
+def wanted_device() -> torch.device:
+    """Where models are made: the ambient device, or meta in a `without_weights` block."""
+    return torch.device("meta") if _empty.get() else torch.get_default_device()
 
 
 def allocate(module: nn.Module, device: torch.device) -> list[nn.Module]:

@@ -14,7 +14,7 @@ from hf_hub_io.errors import PickleRefusedError
 from hf_modeling.arguments import LoadArguments
 from hf_modeling.build import set_backend
 from hf_modeling.embeddings import input_embeddings, output_embeddings, resize, tie
-from hf_modeling.init import DEFAULT_STD, allocate, initialize
+from hf_modeling.init import DEFAULT_STD, allocate, initialize, wanted_device
 from hf_modeling.pretrained import load_pretrained, weight_table
 from hf_modeling.weights.report import LoadReport
 from hf_modeling.weights.save import write_weights
@@ -34,9 +34,9 @@ class PreTrainedModel(nn.Module):
     A skeleton (`CausalLM`, `MaskedLM`, ...) derives from this class and builds its parts, on meta, in
     `__init__`, which ends with `self.materialize()`; a family class (`LlamaForCausalLM`) derives from a
     skeleton and carries nothing but `family`. So `LlamaForCausalLM(config)` is a randomly initialised model,
-    and under `with torch.device("meta")` it costs no memory: that is how loading starts. Buffers that no
-    checkpoint holds (`persistent=False`) are constants: they are built with an explicit `device="cpu"`, so
-    that they are real even then.
+    and in a `without_weights` block, where loading makes it, it costs no memory. Buffers that no checkpoint
+    holds (`persistent=False`) are constants: they are built with an explicit `device="cpu"`, so that they are
+    real even then.
     """
 
     family: ClassVar[Family]
@@ -59,8 +59,8 @@ class PreTrainedModel(nn.Module):
         self.config = config
 
     def materialize(self) -> None:
-        """Give every parameter memory and random values on the ambient device; nothing under `meta`."""
-        device = torch.get_default_device()
+        """Give every parameter memory and random values on the ambient device, unless that is meta."""
+        device = wanted_device()
         if device.type != "meta":
             made = allocate(self, device)
             initialize(made, std=getattr(self.config, "initializer_range", DEFAULT_STD))

@@ -16,7 +16,7 @@ from hf_hub_io.jsonio import read_json_object
 from hf_hub_io.repo import Repo
 from hf_modeling.arguments import CONFIG_FIELDS, DTYPES, LoadArguments, refuse_unknown
 from hf_modeling.device_map import DeviceMap, DeviceMapError, plan_devices
-from hf_modeling.init import DEFAULT_STD
+from hf_modeling.init import DEFAULT_STD, without_weights
 from hf_modeling.quantizer import find_quantizer
 from hf_modeling.weights.errors import UnsupportedDTypeError
 from hf_modeling.weights.fill import COMPUTE_DTYPES
@@ -46,7 +46,7 @@ def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) ->
     source = open_source(checkpoint)
     dtype = choose_dtype(arguments.get("dtype"), config, source)
     config = config.replace(dtype=str(dtype).removeprefix("torch."))
-    with torch.device("meta"):
+    with without_weights():
         model = cls(config)
     where = f"{repo.id}@{repo.commit}" if repo.commit else repo.id
     table, quantizer = model.weight_table(), None

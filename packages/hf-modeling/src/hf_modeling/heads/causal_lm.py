@@ -11,7 +11,7 @@ from hf_modeling.cache import Cache, DynamicCache
 from hf_modeling.decoder import Decoder
 from hf_modeling.generation.api import generate
 from hf_modeling.heads.parts import build_lm_head, build_transform
-from hf_modeling.layers.base import META
+from hf_modeling.init import without_weights
 from hf_modeling.loss import (
     CHUNK,
     IGNORED,
@@ -40,7 +40,7 @@ class CausalLM(PreTrainedModel):
         super().__init__(config)
         spec = self.family.spec(config) if spec is None else spec
         assert isinstance(spec, DecoderSpec), f"{type(self).__name__} cannot be built from an encoder's spec"
-        with META:
+        with without_weights():
             self.model = Decoder(config, spec)
         head, width = spec.head, spec.output_dim or spec.width
         self.lm_transform = None if head.transform is None else build_transform(head.transform, width)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from hf_modeling.encoder import Encoder
 from hf_modeling.heads.parts import build_lm_head, build_transform
-from hf_modeling.layers.base import META, Linear
+from hf_modeling.init import without_weights
+from hf_modeling.layers.base import Linear
 from hf_modeling.loss import cross_entropy
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.outputs import MaskedLMOutput, NextSentencePredictorOutput, PreTrainingOutput
@@ -28,7 +29,7 @@ class MaskedLM(PreTrainedModel):
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
         spec = _encoder_spec(self, config, spec)
-        with META:
+        with without_weights():
             self.model = Encoder(config, replace(spec, pooler=None))
         self.lm_transform, self.lm_head = _vocabulary(spec, self.model)
         self.materialize()
@@ -79,7 +80,7 @@ class NextSentence(PreTrainedModel):
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
         spec = _encoder_spec(self, config, spec)
-        with META:
+        with without_weights():
             self.model = Encoder(config, spec)
         self.seq_relationship = Linear(spec.width, 2, bias=True)
         self.materialize()
@@ -126,7 +127,7 @@ class PreTraining(PreTrainedModel):
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
         spec = _encoder_spec(self, config, spec)
-        with META:
+        with without_weights():
             self.model = Encoder(config, spec)
         self.lm_transform, self.lm_head = _vocabulary(spec, self.model)
         self.seq_relationship = Linear(spec.width, 2, bias=True)

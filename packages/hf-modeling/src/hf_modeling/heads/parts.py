@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from hf_modeling.build import build_norm
 from hf_modeling.decoder import Decoder
 from hf_modeling.encoder import Encoder
+from hf_modeling.init import without_weights
 from hf_modeling.layers.activation import PLAIN, Unary
-from hf_modeling.layers.base import META, Layer, Linear
+from hf_modeling.layers.base import Layer, Linear
 from hf_modeling.spec import DecoderSpec, HeadTransform, LmHead, ModelSpec
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Base = Decoder | Encoder
 
 def build_base(config: PreTrainedConfig, spec: ModelSpec) -> Base:
     """The base model of a spec, on meta: the headed model around it gives it memory. It keeps no cache."""
-    with META:
+    with without_weights():
         if not isinstance(spec, DecoderSpec):
             return Encoder(config, spec)
         decoder = Decoder(config, spec)

@@ -42,7 +42,7 @@ class Filler:
     ) -> None:
         self.bytes_mapped = 0
         self._source, self._slots, self._devices, self._base_dtype = source, slots, devices, dtype
-        self._fp32 = Patterns([fp32])
+        self._fp32 = Patterns([fp32]) if fp32 else None
         self._shared: dict[str, list[str]] = {}
         for name, owner in ties.items():
             self._shared.setdefault(owner, []).append(name)
@@ -50,9 +50,12 @@ class Filler:
 
     def run(self, steps: Sequence[Step]) -> None:
         """Steps that only look at mapped pages run here; those that copy are shared out to threads."""
-        copying = [step for step in steps if self._copies(step)]
-        looking = [step for step in steps if not self._copies(step)]
-        self.bytes_mapped += sum(map(self.fill, looking))
+        copying: list[Step] = []
+        for step in steps:
+            if self._copies(step):
+                copying.append(step)
+            else:
+                self.bytes_mapped += self.fill(step)
         if copying:
             with ThreadPoolExecutor(_READERS) as pool:
                 self.bytes_mapped += sum(pool.map(self.fill, copying))
@@ -118,8 +121,8 @@ class Filler:
         return mapped
 
     def _placed(self, name: str, tensor: Tensor) -> Tensor:
-        slot = self._slots[name]
-        return tensor.to(device=self._devices.place(slot.path), dtype=self._dtype(name, tensor.dtype))
+        device = self._devices.place(self._slots[name].path)
+        return tensor.to(device=device, dtype=self._dtype(name, tensor.dtype))
 
     def _dtype(self, name: str, found: torch.dtype) -> torch.dtype:
         """The element type for a slot: the model's own choice for packed and integer ones, else as asked."""
@@ -131,7 +134,8 @@ class Filler:
                 f"{name} is stored as {str(found).removeprefix('torch.')}, which is a packing, not numbers",
                 fix="load it with the quantization_config that belongs to it in config.json",
             )
-        return torch.float32 if self._fp32.match(name) else self._base_dtype
+        kept = self._fp32 is not None and self._fp32.match(name)
+        return torch.float32 if kept else self._base_dtype
 
     def _copies(self, step: Step) -> bool:
         if not isinstance(step.rule.op, Same | Transpose) or self._devices.runs_on.type != "cpu":

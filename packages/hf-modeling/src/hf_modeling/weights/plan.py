@@ -17,7 +17,7 @@ from hf_modeling.weights.table import DISK_SUFFIXES, MEMORY_PREFIX, Drop, Rule, 
 Shapes = Mapping[str, tuple[int, ...]]
 
 SAME_NAMES = rule("{rest}", "{rest}")
-"""The last rule of every table: a name that nothing else claims is the same on both sides."""
+"""What holds where no rule of a table does: a name is the same on both sides."""
 
 OTHER_HEAD = "a head that this model does not have"
 LEFT_OUT = "left out by the caller"
@@ -85,16 +85,17 @@ def plan_load(
 
 def plan_save(table: WeightTable, memory: Shapes) -> list[Step]:
     """The steps that turn the tensors in `memory` (names as in a headed model) into those on disk."""
-    rules = [r for r in (*table.rules, SAME_NAMES) if isinstance(r, Rule)]
+    rules = [r for r in table.rules if isinstance(r, Rule)]
     patterns = Patterns(r.memory for r in rules)
-    groups: dict[tuple[int, str], _Group] = {}
+    groups: dict[tuple[str, ...], _Group] = {}
     for name in memory:
         for match in patterns.match(name):
             group = _Group(rules[match.rule], match.binding)
             if _applies(group.rule, match) and all(n in memory for n in group.spelled(group.rule.memory)):
-                key = match.rule, group.spelled(group.rule.disk)[0]
-                groups.setdefault(key, group).add(match, name)
+                groups.setdefault(group.spelled(group.rule.disk), group).add(match, name)
                 break
+        else:
+            groups[(name,)] = _Group.same(name)
     steps: list[Step] = []
     for group in groups.values():
         inputs = group.names()
@@ -112,6 +113,11 @@ class _Group:
     binding: Binding
     found: dict[int, dict[int, str]] = field(default_factory=dict)
 
+    @classmethod
+    def same(cls, name: str, spelling: str | None = None) -> _Group:
+        """`name` under the rule that it is the same on both sides, once spelled in full."""
+        return cls(SAME_NAMES, {"rest": spelling or name}, {0: {0: name}})
+
     def add(self, match: Match, name: str) -> bool:
         """Take `name` in; False if its place is taken."""
         number = int(match.binding.get(self.rule.gathered or "", "0"))
@@ -124,12 +130,14 @@ class _Group:
         """`count` names in an op's order: pattern by pattern and, where they are gathered, number by number."""
         hole = self.rule.gathered
         if hole is None or f"{{{hole}}}" not in patterns[0]:
-            return tuple(pattern.format_map(self.binding) for pattern in patterns)
+            return tuple([pattern.format_map(self.binding) for pattern in patterns])
         numbers = range(max(count // len(patterns), 1))
-        return tuple(p.format_map({**self.binding, hole: n}) for p in patterns for n in numbers)
+        return tuple([p.format_map({**self.binding, hole: n}) for p in patterns for n in numbers])
 
     def lost(self, prefix: str) -> tuple[str, ...]:
         """Disk names that the found ones imply: the rest of a fused set, or gaps in the numbering."""
+        if self.rule.gathered is None and len(self.found) == len(self.rule.disk):
+            return ()
         count = 1 + max(number for numbers in self.found.values() for number in numbers)
         implied = self.spelled(self.rule.disk, count * len(self.rule.disk))
         names = self.names()
@@ -145,11 +153,10 @@ class _Planner:
     def __init__(self, table: WeightTable, disk: Shapes, wanted: Shapes) -> None:
         self.plan = LoadPlan()
         self._table, self._disk, self._wanted = table, disk, wanted
-        self._rules = (*table.rules, SAME_NAMES)
-        self._patterns = Patterns((r.disk for r in self._rules), DISK_SUFFIXES)
+        self._patterns = Patterns((r.disk for r in table.rules), DISK_SUFFIXES)
         bare = not any(name.startswith(table.prefix) for name in disk)
         self._absent = table.prefix if bare else ""
-        self._groups: dict[tuple[int, str], _Group] = {}
+        self._groups: dict[tuple[str, ...], _Group] = {}
         self._given: dict[str, Step] = {}
 
     def claim(self, name: str) -> None:
@@ -157,7 +164,7 @@ class _Planner:
         other_head = False
         for spelling in (self._absent + name, name) if self._absent else (name,):
             for match in self._patterns.match(spelling):
-                rule = self._rules[match.rule]
+                rule = self._table.rules[match.rule]
                 if not _applies(rule, match):
                     continue
                 if isinstance(rule, Drop):
@@ -166,11 +173,15 @@ class _Planner:
                 group = _Group(rule, match.binding)
                 targets = group.spelled(rule.memory)
                 if all(target in self._wanted for target in targets):
-                    group = self._groups.setdefault((match.rule, targets[0]), group)
-                    if not group.add(match, name):
-                        break  # another spelling of a name that is there already
-                    return
+                    # Rules may lead to the same weights; each keeps a group of its own.
+                    if self._groups.setdefault((rule.disk[0], *targets), group).add(match, name):
+                        return
+                    break  # another spelling of a name that is there already
                 other_head = other_head or _is_other_head(targets, self._wanted)
+            if spelling in self._wanted:
+                self._groups[("", name)] = _Group.same(name, spelling)
+                return
+            other_head = other_head or _is_other_head((spelling,), self._wanted)
         if other_head:
             self.plan.dropped[name] = OTHER_HEAD
         else:
