@@ -26,8 +26,6 @@ def as_ids(ids: Ids) -> list[int]:
 def decode_batch(engine: Engine, batch: Sequence[list[int]], *, skip_special_tokens: bool) -> list[str]:
     """The text of each sequence. Raises TokenIdError."""
     try:
-        if max((max(ids) for ids in batch if ids), default=0) >= engine.sizes()[1]:
-            check_rows(engine, batch)
         return engine.decode(batch, skip_special_tokens=skip_special_tokens)
     except (OverflowError, TypeError):  # a negative id, or something that is not an id
         check_rows(engine, batch)
@@ -59,26 +57,3 @@ def check_ids(engine: Engine, ids: Sequence[int], *, where: str = "") -> None:
                 id=id,
                 position=position,
             )
-
-
-_CLEAN_UP = (
-    (" .", "."),
-    (" ?", "?"),
-    (" !", "!"),
-    (" ,", ","),
-    (" ' ", "'"),
-    (" n't", "n't"),
-    (" 'm", "'m"),
-    (" 's", "'s"),
-    (" 've", "'ve"),
-    (" 're", "'re"),
-)
-
-
-def clean_up_spaces(text: str) -> str:
-    """`text` without the spaces that word-based tokenizers leave before punctuation and English
-    contractions.
-    """
-    for old, new in _CLEAN_UP:
-        text = text.replace(old, new)
-    return text

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Protocol, TypeAlias, final
+from typing import Literal, Protocol, TypeAlias, cast, final
 
 import tokenizers
 
 from hf_tokenize.encoding import RawEncoding
 from hf_tokenize.errors import EngineError, TokenizerFileError
 from hf_tokenize.inputs import TextItem, input_error
+from hf_tokenize.memory import WordMemory
+from hf_tokenize.remember import build_memory
 from hf_tokenize.special import AddedToken
+from hf_tokenize.texttable import TextTable, build_table
 
 Encoded: TypeAlias = tuple[Sequence[RawEncoding], bool]
 """One raw encoding per text, and whether they have tokens, offsets and words too."""
@@ -97,7 +100,7 @@ def read_rust(data: bytes | str, *, source: str) -> tokenizers.Tokenizer:
 class RustEngine:
     """The `tokenizers` library, wrapped so that nothing can be set on it any more."""
 
-    __slots__ = ("_lock", "_rust", "_splitting", "kind")
+    __slots__ = ("_lock", "_memory", "_rust", "_splitting", "_table", "kind")
 
     def __init__(self, rust: tokenizers.Tokenizer) -> None:
         rust.no_truncation()
@@ -105,9 +108,41 @@ class RustEngine:
         self._rust = rust
         self._lock = Lock()
         self._splitting: RustEngine | None = None
+        # Made when first needed: a tokenizer that is only saved, or only decodes, should not wait for them.
+        self._memory: WordMemory | Literal["unknown"] | None = "unknown"
+        self._table: TextTable | Literal["unknown"] | None = "unknown"
         self.kind = type(rust.model).__name__
 
     def encode(self, items: Sequence[TextItem], *, words: bool, specials: bool, details: bool) -> Encoded:
+        if words or details:
+            return self._encode(items, words=words, specials=specials, details=details)
+        memory = self._memory
+        if memory == "unknown":
+            memory = self._start_memory()
+        if memory is None:
+            return self._encode(items, words=False, specials=specials, details=False)
+        try:
+            found = memory.encode(items, specials=specials)
+        except (TypeError, UnicodeEncodeError) as error:
+            raise input_error(error, items, words=False) from None
+        rest = [at for at, encoding in enumerate(found) if encoding is None]
+        if not rest:
+            return cast("Sequence[RawEncoding]", found), False
+        raws, complete = self._encode(
+            [items[at] for at in rest] if len(rest) < len(items) else items,
+            words=False,
+            specials=specials,
+            details=False,
+        )
+        if len(rest) == len(items):
+            return raws, complete
+        merged = cast("list[RawEncoding]", found)
+        for at, raw in zip(rest, raws, strict=True):
+            merged[at] = raw
+        return merged, False
+
+    def _encode(self, items: Sequence[TextItem], *, words: bool, specials: bool, details: bool) -> Encoded:
+        """The engine's own result."""
         rust = self._rust
         try:
             if len(items) == 1:
@@ -117,18 +152,52 @@ class RustEngine:
             if details:
                 return rust.encode_batch(items, words, specials), True
             return rust.encode_batch_fast(items, words, specials), False
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:  # noqa: BLE001 - the engine raises bare Exception, and its panics are not even that
             raise input_error(error, items, words=words) from None
 
+    def _start_memory(self) -> WordMemory | None:
+        with self._lock:
+            if self._memory == "unknown":
+                self._memory = build_memory(self._rust, self._encode_words)
+            return self._memory
+
+    def _encode_words(self, words: list[str]) -> list[list[int]]:
+        raws, _ = self._encode(words, words=False, specials=False, details=False)
+        return [raw.ids for raw in raws]
+
     def decode(self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> list[str]:
+        table = self._table
+        if table == "unknown":
+            table = self._start_table()
+        if table is None:
+            return self._decode(batch, skip_special_tokens)
+        texts = [table.decode(ids, skip_special_tokens=skip_special_tokens) for ids in batch]
+        return [
+            self._decode([ids], skip_special_tokens)[0] if text is None else text
+            for ids, text in zip(batch, texts, strict=True)
+        ]
+
+    def _decode(self, batch: Sequence[Sequence[int]], skip_special_tokens: bool) -> list[str]:
+        """The engine's own result."""
+        size = self._rust.get_vocab_size(with_added_tokens=True)
+        for ids in batch:
+            # The engine leaves out ids that no token has; here they are an error of the caller's.
+            if ids and max(ids) >= size and any(self._rust.id_to_token(id) is None for id in ids):
+                raise OverflowError
         try:
             if len(batch) == 1:
                 return [self._rust.decode(batch[0], skip_special_tokens)]
             return self._rust.decode_batch(batch, skip_special_tokens)
         except BaseException as error:
-            if isinstance(error, Exception) and type(error) is not Exception:
+            if isinstance(error, OverflowError | TypeError | KeyboardInterrupt | SystemExit | MemoryError):
                 raise  # a wrong id or type, which the caller explains
             raise EngineError(f"the engine cannot decode these ids: {error}") from None
+
+    def _start_table(self) -> TextTable | None:
+        with self._lock:
+            if self._table == "unknown":
+                self._table = build_table(self._rust)
+            return self._table
 
     def join(self, tokens: Sequence[str]) -> str:
         decoder = self._rust.decoder

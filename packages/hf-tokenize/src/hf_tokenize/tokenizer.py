@@ -11,14 +11,16 @@ from hf_tokenize.batch import BatchEncoding
 from hf_tokenize.chat.apply import ChatOptions, apply_chat_template
 from hf_tokenize.chat.render import Conversation
 from hf_tokenize.chat.response import ParsedResponse, parse_response
-from hf_tokenize.decode import IdBatch, Ids, as_ids, clean_up_spaces, decode_batch
-from hf_tokenize.encode import Plan, encode
+from hf_tokenize.cleanup import clean_up_spaces
+from hf_tokenize.decode import IdBatch, Ids, as_ids, decode_batch
+from hf_tokenize.encode import Plan, encode, encode_plainly
 from hf_tokenize.engine import Engine
 from hf_tokenize.errors import TokenIdError
 from hf_tokenize.fingerprint import fingerprint
 from hf_tokenize.inputs import TextInput, Words, to_items
 from hf_tokenize.languages import by_language
 from hf_tokenize.options import (
+    DEFAULT_REQUEST,
     Defaults,
     EncodeOptions,
     PaddingStrategy,
@@ -56,11 +58,12 @@ class PreTrainedTokenizer(TokenTable):
     threads may use one object. Make one with `AutoTokenizer.from_pretrained`.
     """
 
-    __slots__ = ("_defaults", "_own", "_second", "_target")
+    __slots__ = ("_defaults", "_own", "_plain", "_second", "_target")
     _own: Engine
     _second: Engine | None
     _target: Engine
     _defaults: Defaults
+    _plain: Plan
 
     def __init__(self, engine: Engine, settings: Settings, *, target: Engine | None = None) -> None:
         super().__init__(engine, settings)
@@ -73,7 +76,10 @@ class PreTrainedTokenizer(TokenTable):
             self.pad_token_id,
             settings.pad_token_type_id,
         )
-        self._keep(_own=own, _target=other, _second=target, _defaults=defaults)
+        self._keep(_target=other, _second=target, _defaults=defaults)
+        self._keep(
+            _own=own.splitting() if settings.split_special_tokens else own, _plain=self._plan(DEFAULT_REQUEST)
+        )
 
     # Text to ids
 
@@ -138,6 +144,8 @@ class PreTrainedTokenizer(TokenTable):
 
         Raises TextInputError, TextEncodingError, OptionError, NoPadTokenError.
         """
+        if not options and type(text) is str and text_pair is None and return_tensors is None:
+            return encode_plainly(self._own, text, self._plain)
         request = make_request(options)
         plan = self._plan(request)
         if request.text_target is not None:
@@ -161,8 +169,9 @@ class PreTrainedTokenizer(TokenTable):
 
     def _engine_for(self, request: Request) -> Engine:
         split = request.split_special_tokens
-        wanted = self._settings.split_special_tokens if split is None else split
-        return self._own.splitting() if wanted else self._own
+        if split is False and self._settings.split_special_tokens:
+            return by_language(self._engine, self._second, self._settings)[0]
+        return self._own.splitting() if split else self._own
 
     def _plan(self, request: Request) -> Plan:
         truncation = plan_truncation(request, self._defaults)
@@ -186,7 +195,7 @@ class PreTrainedTokenizer(TokenTable):
 
     def tokenize(self, text: str, pair: str | None = None, *, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text in the spelling of the vocabulary; without special tokens by default."""
-        return self(text, pair, add_special_tokens=add_special_tokens).tokens()
+        return self(text, pair, add_special_tokens=add_special_tokens, return_offsets_mapping=True).tokens()
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many tokens the template adds to a text, or to a pair."""

@@ -11,14 +11,11 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, pro
 from hf_hub_io import JsonValue, parse_json_object
 from hf_tokenize.errors import TokenizerFileError
 from hf_tokenize.families import TokenizerFamily
+from hf_tokenize.patterns import QWEN2
 from hf_tokenize.special import SpecialTokens
 
 _CLIP_WORDS: Final = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-)
-_QWEN2_WORDS: Final = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
@@ -126,7 +123,7 @@ def build_bpe(
             rust.normalizer = normalizers.NFC()
             rust.pre_tokenizer = pre_tokenizers.Sequence(
                 [
-                    pre_tokenizers.Split(Regex(_QWEN2_WORDS), behavior="isolated"),
+                    pre_tokenizers.Split(Regex(QWEN2), behavior="isolated"),
                     pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=False),
                 ]
             )

@@ -6,7 +6,6 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Final
 
 import tokenizers
@@ -15,22 +14,10 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, processors
 from hf_hub_io import JsonValue, parse_json_object
 from hf_tokenize.engine import to_rust
 from hf_tokenize.errors import TokenizerFileError, VocabularyHoleError
+from hf_tokenize.patterns import CL100K, byte_alphabet
 from hf_tokenize.special import AddedToken
 
-CL100K: Final = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-"""How text is split where a `.tiktoken` file comes without a pattern of its own."""
 _LINE: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\s*")
-
-
-@cache
-def byte_alphabet() -> tuple[str, ...]:
-    """The printable character that byte-level vocabularies write for each byte, as GPT-2 defined it."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = iter(range(256, 512))
-    return tuple(chr(byte) if byte in plain else chr(next(others)) for byte in range(256))
 
 
 def spell(token: bytes) -> str:

@@ -10,7 +10,7 @@ import tokenizers
 from hf_hub_io import JsonValue
 from hf_tokenize.characters import byt5_engine, canine_engine
 from hf_tokenize.convert.bpe_files import build_bpe, parse_merges, parse_vocab_json
-from hf_tokenize.convert.ranks import CL100K, build_ranks, build_tekken, is_tiktoken, parse_tiktoken
+from hf_tokenize.convert.ranks import build_ranks, build_tekken, is_tiktoken, parse_tiktoken
 from hf_tokenize.convert.sentencepiece import SentencePieceModel, parse_sentencepiece
 from hf_tokenize.convert.spm_engine import build_spm
 from hf_tokenize.convert.templates import apply_template, bos_eos_template
@@ -20,6 +20,7 @@ from hf_tokenize.errors import TokenizerFilesError
 from hf_tokenize.families import FAMILIES, NO_FACTS, TokenizerFamily
 from hf_tokenize.load.files import TOKENIZER_JSON, SideFiles
 from hf_tokenize.load.tokenizer_json import add_missing, read_tokenizer_json
+from hf_tokenize.patterns import CL100K
 from hf_tokenize.special import ROLES, AddedToken, SpecialTokens
 from hf_tokenize.wrappers import RemappedEngine
 
