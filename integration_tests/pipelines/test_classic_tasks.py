@@ -49,6 +49,7 @@ def test_text_classification_ranks_as_the_peer(
     ours, theirs = pipeline("text-classification", folder), peer_pipeline("text-classification", folder)
     assert_same(ours(texts, top_k=top_k), theirs(texts, top_k=top_k))
     assert_same(ours(texts[0], top_k=top_k), theirs(texts[0], top_k=top_k))
+    assert_same(pipeline("text-classification", folder, top_k=top_k)(texts), theirs(texts, top_k=top_k))
 
 
 def test_text_classification_without_top_k_keeps_the_shapes_it_always_had(

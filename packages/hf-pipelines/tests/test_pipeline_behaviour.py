@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hf_modeling import BertModel
+from hf_modeling import BertForMaskedLM, BertModel
 from hf_pipelines import (
     EmptyInputError,
     FailedItem,
@@ -274,6 +274,13 @@ def test_a_model_object_serves_as_well_as_a_folder(folder: MakeFolder) -> None:
         pipeline("feature-extraction", model)
     with pytest.raises(TaskMismatchError, match="BertModel"):
         pipeline("fill-mask", model, tokenizer=tokenizer)
+
+
+def test_features_come_from_inside_a_model_object_with_a_head(folder: MakeFolder) -> None:
+    path = folder("BertForMaskedLM")
+    model, tokenizer = BertForMaskedLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+    ours = pipeline("feature-extraction", model, tokenizer=tokenizer)("hello bats")
+    assert ours == pipeline("feature-extraction", path)("hello bats")
 
 
 def test_saved_pipelines_load_again(folder: MakeFolder, tmp_path: Path) -> None:

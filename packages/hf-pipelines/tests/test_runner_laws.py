@@ -118,7 +118,12 @@ def test_one_bad_chunk_fails_its_whole_input_only() -> None:
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
-    assert list(runner(EchoTask(most_rows=2)).stream(["abc"] * 11)) == ["ABC"] * 11
+    passes: list[list[str]] = []
+    cramped = runner(EchoTask(most_rows=2, passes=passes))
+    assert list(cramped.stream(["abc"] * 41)) == ["ABC"] * 41
+    assert cramped.limits.tokens < SMALL.tokens
+    too_large = [number for number, rows in enumerate(passes) if len(rows) > 2]
+    assert max(too_large) < len(passes) // 2, "what did not fit once is not tried in every window"
 
 
 def test_what_the_source_raises_comes_after_the_inputs_before_it() -> None:

@@ -18,6 +18,7 @@ from hf_pipelines import (
     GeneratedChat,
     GeneratedText,
     LabelScore,
+    LabelScoresPipeline,
     QuestionAnsweringPipeline,
     RankedDocument,
     SentenceSimilarityPipeline,
@@ -85,6 +86,10 @@ def labels() -> None:
     assert_type(pipe("text", top_k=None), list[LabelScore])
     assert_type(pipe(["text"], top_k=2), list[list[LabelScore]])
     assert_type(pipe.stream(texts()), Iterator[LabelScore])
+    scores = pipeline("text-classification", FOLDER, top_k=None)
+    assert_type(scores, LabelScoresPipeline)
+    assert_type(scores("text"), list[LabelScore])
+    assert_type(scores(["text"]), list[list[LabelScore]])
 
 
 def entities() -> None:

@@ -50,7 +50,7 @@ from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskPipeline
 from hf_pipelines.tasks.question_answering import QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
-from hf_pipelines.tasks.text_classification import TextClassificationPipeline
+from hf_pipelines.tasks.text_classification import LabelScoresPipeline, TextClassificationPipeline
 from hf_pipelines.tasks.text_generation import TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import TextRankingPipeline
 from hf_pipelines.tasks.token_classification import EntityPipeline, TokenClassificationPipeline
@@ -72,6 +72,7 @@ __all__ = [
     "InputTooLongError",
     "InputTypeError",
     "LabelScore",
+    "LabelScoresPipeline",
     "Limits",
     "LoadOptions",
     "MaskFill",

@@ -14,7 +14,11 @@ from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskOptions, FillMaskPipeline
 from hf_pipelines.tasks.question_answering import AnswerOptions, QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
-from hf_pipelines.tasks.text_classification import ClassificationOptions, TextClassificationPipeline
+from hf_pipelines.tasks.text_classification import (
+    ClassificationOptions,
+    LabelScoresPipeline,
+    TextClassificationPipeline,
+)
 from hf_pipelines.tasks.text_generation import GenerationOptions, TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import RankingOptions, TextRankingPipeline
 from hf_pipelines.tasks.token_classification import (
@@ -53,6 +57,12 @@ class AnswerArgs(LoadOptions, AnswerOptions, total=False):
 
 class ClassificationArgs(LoadOptions, ClassificationOptions, total=False):
     """Arguments of `pipeline("text-classification", ...)`."""
+
+
+class LabelScoresArgs(LoadOptions, ClassificationOptions, total=False):
+    """Arguments of `pipeline("text-classification", ..., top_k=...)`."""
+
+    top_k: Required[int | None]
 
 
 class GenerationArgs(LoadOptions, GenerationOptions, total=False):
@@ -103,6 +113,12 @@ def pipeline(
 def pipeline(
     task: Literal["fill-mask"], model: ModelArg | None = None, **options: Unpack[FillMaskArgs]
 ) -> FillMaskPipeline: ...
+@overload
+def pipeline(
+    task: Literal["text-classification", "sentiment-analysis"],
+    model: ModelArg | None = None,
+    **options: Unpack[LabelScoresArgs],
+) -> LabelScoresPipeline: ...
 @overload
 def pipeline(
     task: Literal["text-classification", "sentiment-analysis"],

@@ -124,7 +124,11 @@ def heads_of(config: PreTrainedConfig) -> tuple[Head, ...]:
 
 
 def _from_object(model: PreTrainedModel, choose: HeadChoice, options: LoadOptions) -> Parts:
-    choose(type(model).__name__, (type(model).__name__,), (model.task,))
+    if choose(type(model).__name__, (type(model).__name__,), (model.task,)) != model.task:
+        # A task that reads hidden states asks the encoder or decoder inside.
+        inside = model.get_submodule("model")
+        assert isinstance(inside, PreTrainedModel)
+        model = inside
     tokenizer = options.get("tokenizer")
     if tokenizer is None:
         raise OptionValueError(

@@ -18,7 +18,7 @@ from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskPipeline
 from hf_pipelines.tasks.question_answering import QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
-from hf_pipelines.tasks.text_classification import TextClassificationPipeline
+from hf_pipelines.tasks.text_classification import LabelScoresPipeline, TextClassificationPipeline
 from hf_pipelines.tasks.text_generation import TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import TextRankingPipeline
 from hf_pipelines.tasks.token_classification import EntityPipeline, TokenClassificationPipeline
@@ -48,6 +48,13 @@ def _features(parts: Parts, options: Mapping[str, Any]) -> AnyPipeline:
     if "pooling" in options:
         return EmbeddingPipeline(parts, rest, pooling=options["pooling"])
     return FeatureExtractionPipeline(parts, rest)
+
+
+def _labels(parts: Parts, options: Mapping[str, Any]) -> AnyPipeline:
+    rest = {name: value for name, value in options.items() if name != "top_k"}
+    if "top_k" in options:
+        return LabelScoresPipeline(parts, rest, top_k=options["top_k"])
+    return TextClassificationPipeline(parts, rest)
 
 
 def _similarity(parts: Parts, options: Mapping[str, Any]) -> AnyPipeline:
@@ -82,7 +89,7 @@ _OWN: Mapping[str, TaskEntry] = {
     ),
     "text-classification": TaskEntry(
         heads={"sequence-classification": "sequence-classification"},
-        make=TextClassificationPipeline,
+        make=_labels,
         suggestion="distilbert/distilbert-base-uncased-finetuned-sst-2-english",
     ),
     "text-generation": TaskEntry(

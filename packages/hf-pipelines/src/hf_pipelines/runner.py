@@ -6,7 +6,7 @@ import asyncio
 import enum
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar, final
 
 import torch
@@ -32,12 +32,19 @@ class FailedItem:
 
 @final
 class Runner(Generic[In, Chunk, Raw, Out]):
-    """One task under one set of limits; holds no state of a run, so any number of threads may share it."""
+    """One task under one set of limits. Any number of threads may share it: all it keeps of a run is what the
+    memory turned out to hold.
+    """
 
     def __init__(self, task: Task[In, Chunk, Raw, Out], limits: Limits, meter: Meter) -> None:
         self._task = task
         self._limits = limits
         self._meter = meter
+
+    @property
+    def limits(self) -> Limits:
+        """The limits now: those given, or tighter ones after a pass did not fit into memory."""
+        return self._limits
 
     def one(self, item: In) -> Out:
         """The record of one input; raises what its task raises."""
@@ -103,6 +110,8 @@ class Runner(Generic[In, Chunk, Raw, Out]):
             if len(rows) == 1:
                 rows[0][0].error = error
                 return
+            if isinstance(error, MemoryError | torch.OutOfMemoryError):
+                self._tighten(chunks)
             middle = len(rows) // 2
             self._forward(rows[:middle])
             self._forward(rows[middle:])
@@ -111,6 +120,12 @@ class Runner(Generic[In, Chunk, Raw, Out]):
         for (pending, position), raw in zip(rows, raws, strict=True):
             pending.raws[position] = raw
             pending.left -= 1
+
+    def _tighten(self, chunks: Sequence[Chunk]) -> None:
+        """Plan later windows for half of what did not fit."""
+        longest = max(self._task.length(chunk) for chunk in chunks)
+        tokens = max(min(self._limits.tokens, len(chunks) * longest) // 2, 1)
+        self._limits = replace(self._limits, tokens=tokens)
 
     def _finish(self, pending: _Pending[Chunk, Raw]) -> Out | FailedItem:
         self._meter.add(RunStats(inputs=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar, Unpack, final, overload
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hf_pipelines.base import Inputs, Pipeline, Results
 from hf_pipelines.errors import InputTypeError, OptionValueError
+from hf_pipelines.load import Parts
 from hf_pipelines.records import LabelScore, TextPair
 from hf_pipelines.text import TextModel, TextOptions, TokenRow, text_model
 
@@ -92,6 +93,80 @@ class ClassificationTask(Generic[Record]):
         raise InputTypeError(self.text.task, "a text, or {'text': ..., 'text_pair': ...}", item)
 
 
+def classification_task(
+    task: str,
+    parts: Parts,
+    options: ClassificationOptions,
+    finish: Callable[[list[LabelScore]], Record],
+    top_k: int | None,
+) -> ClassificationTask[Record]:
+    """The task that makes a record of the `top_k` best labels, best first; None: of all."""
+    check_top_k(top_k)
+    config = parts.model.config
+    names = config.id2label
+
+    def ranked(scores: Tensor) -> Record:
+        best = scores.topk(len(scores) if top_k is None else min(top_k, len(scores)))
+        pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        return finish([{"label": names[index], "score": score} for score, index in pairs])
+
+    return ClassificationTask(
+        text=text_model(task, parts),
+        truncation=options.get("truncation", False),
+        function=options.get("function_to_apply", score_function(config.problem_type, config.num_labels)),
+        finish=ranked,
+    )
+
+
+def _first(labels: list[LabelScore]) -> LabelScore:
+    return labels[0]
+
+
+def _all(labels: list[LabelScore]) -> list[LabelScore]:
+    return labels
+
+
+@final
+class LabelScoresPipeline(Pipeline[TextOrPair, list[LabelScore], ClassificationOptions]):
+    """The best labels of a text, as `pipeline("text-classification", ..., top_k=3)` gives them; None: all."""
+
+    task: ClassVar[str] = "text-classification"
+    option_names: ClassVar[frozenset[str]] = ClassificationOptions.__optional_keys__
+
+    def __init__(self, parts: Parts, defaults: Mapping[str, object], *, top_k: int | None) -> None:
+        super().__init__(parts, defaults)
+        check_top_k(top_k)
+        self.top_k = top_k
+
+    @overload
+    def __call__(self, inputs: TextOrPair, **options: Unpack[ClassificationOptions]) -> list[LabelScore]: ...
+    @overload
+    def __call__(
+        self, inputs: list[str] | list[TextPair] | list[TextOrPair], **options: Unpack[ClassificationOptions]
+    ) -> list[list[LabelScore]]: ...
+    @overload
+    def __call__(
+        self, inputs: Iterator[TextOrPair], **options: Unpack[ClassificationOptions]
+    ) -> Iterator[list[LabelScore]]: ...
+    @overload
+    def __call__(
+        self, inputs: AsyncIterable[TextOrPair], **options: Unpack[ClassificationOptions]
+    ) -> AsyncIterator[list[LabelScore]]: ...
+    def __call__(
+        self,
+        inputs: Inputs[TextOrPair] | list[str] | list[TextPair],
+        **options: Unpack[ClassificationOptions],
+    ) -> Results[list[LabelScore]]:
+        """Labels with scores, for one text or pair, a list, or a stream of them."""
+        return self._run(inputs, options)
+
+    def _task(self, options: ClassificationOptions) -> ClassificationTask[list[LabelScore]]:
+        return classification_task(self.task, self.parts, options, _all, self.top_k)
+
+    def _is_one(self, inputs: object) -> bool:
+        return isinstance(inputs, str | dict)
+
+
 @final
 class TextClassificationPipeline(Pipeline[TextOrPair, LabelScore, ClassificationOptions]):
     """The best label of a text, or its `top_k` labels, best first (None: all).
@@ -154,34 +229,13 @@ class TextClassificationPipeline(Pipeline[TextOrPair, LabelScore, Classification
         if top_k == "best":
             results = self._run(inputs, options)
             return [results] if isinstance(inputs, str) and isinstance(results, dict) else results
-        check_top_k(top_k)
         merged = self._merged(options)
-        task = self._classify(merged, lambda scores: self._ranked(scores, top_k))
+        task = classification_task(self.task, self.parts, merged, _all, top_k)
         ranked: Results[list[LabelScore]] = self._run_task(inputs, task, merged)
         return ranked
 
     def _task(self, options: ClassificationOptions) -> ClassificationTask[LabelScore]:
-        return self._classify(options, lambda scores: self._ranked(scores, 1)[0])
-
-    def _classify(
-        self, options: ClassificationOptions, finish: Callable[[Tensor], Record]
-    ) -> ClassificationTask[Record]:
-        config = self.model.config
-        default = score_function(config.problem_type, config.num_labels)
-        return ClassificationTask(
-            text=text_model(self.task, self.parts),
-            truncation=options.get("truncation", False),
-            function=options.get("function_to_apply", default),
-            finish=finish,
-        )
-
-    def _ranked(self, scores: Tensor, top_k: int | None) -> list[LabelScore]:
-        best = scores.topk(len(scores) if top_k is None else min(top_k, len(scores)))
-        names = self.model.config.id2label
-        return [
-            {"label": names[index], "score": score}
-            for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        return classification_task(self.task, self.parts, options, _first, 1)
 
     def _is_one(self, inputs: object) -> bool:
         return isinstance(inputs, str | dict)
