@@ -13,7 +13,7 @@ from hf_config.families.llama import LlamaConfig
 from hf_modeling.classes import model_class
 from hf_modeling.decoder import Decoder
 from hf_modeling.encoder import Encoder
-from hf_modeling.errors import InputError, TokenIdError
+from hf_modeling.errors import InputError, SpecError, TokenIdError
 from hf_modeling.families.bert import FAMILY as BERT
 from hf_modeling.families.llama import FAMILY as LLAMA
 from hf_modeling.families.llama import spec as llama_spec
@@ -312,3 +312,9 @@ def test_backends_change_on_a_whole_model() -> None:
         model.set_attn_implementation("eager")
         torch.testing.assert_close(model(IDS).logits, before)
     assert model.config.attn_implementation == "eager"
+
+
+@pytest.mark.parametrize("field", ["is_decoder", "add_cross_attention"])
+def test_bert_as_a_decoder_is_refused(field: str) -> None:
+    with pytest.raises(SpecError, match="makes BERT a decoder"):
+        model_class(BERT, "base")(BertConfig.from_dict({field: True}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hf_config.families.bert import BertConfig
+from hf_modeling.errors import SpecError
 from hf_modeling.families.facts import activation
 from hf_modeling.families.family import Family
 from hf_modeling.spec import (
@@ -48,7 +49,16 @@ HEADS = {
 
 
 def spec(c: BertConfig) -> EncoderSpec:
-    """The encoder that a BERT config describes."""
+    """The encoder that a BERT config describes.
+
+    Raises:
+        SpecError: a BERT that reads left to right, or another model's output.
+    """
+    if c.is_decoder or c.add_cross_attention:
+        raise SpecError(
+            "this config makes BERT a decoder (is_decoder or add_cross_attention), and 'bert' is an encoder here",
+            fix="set both to false in config.json to read text in both directions",
+        )
     norm, act, dropout = LayerNorm(eps=c.layer_norm_eps), activation(c.hidden_act), c.hidden_dropout_prob
     attention = Attention(
         heads=c.num_attention_heads,
