@@ -245,8 +245,14 @@ def test_the_demo_takes_queries_and_another_model(hft: Run, bert: Callable[[str]
     assert (code, err) == (0, "")
     assert "[b]what pulls the sea?[/b]" in out
     assert "Tides rise" in out
-    code, out, err = hft("demo", "--model", bert("BertModel"))
-    assert (code, err) == (2, "") or "tokens" in err
+    folder = demo_data.bundled_model()
+    code, out, err = hft("demo", "--model", folder, "--query", "what bats eat", "--top", "2")
+    assert (code, err) == (0, "")
+    assert "mean of all tokens, as modules.json says" in " ".join(out.split())
+    assert "Bats find moths" in out
+    code, _, err = hft("demo", "--model", bert("BertModel"))
+    assert code == 2
+    assert "tokens, but at most 32 fit" in err
 
 
 def test_without_its_model_the_demo_says_how_to_get_it(hft: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from hf_hub_io.errors import HfError
 from hf_transformers.cli.chat_command import chat
 from hf_transformers.cli.demo_command import demo
 from hf_transformers.cli.env_command import env
+from hf_transformers.cli.export_command import export_code
 from hf_transformers.cli.run_command import run
 from hf_transformers.cli.show_command import show
 from hf_transformers.cli.terminal import errors_console
@@ -27,6 +28,7 @@ app.command()(demo)
 app.command()(run)
 app.command()(chat)
 app.command()(show)
+app.command()(export_code)
 app.command()(env)
 
 
