@@ -122,9 +122,7 @@ class Decoder(PreTrainedModel):
             h_BTD = checkpoint(layer, h_BTD, step, use_reentrant=False) if recompute else layer(h_BTD, step)
         if cache is not None:
             cache.advance(step.new, step.valid_BS, step.next_position_B1)
-        h_BTD = self.norm(h_BTD)
-        if self.project_out is not None:
-            h_BTD = self.project_out(h_BTD)
+        h_BTD = self.norm(h_BTD) if self.project_out is None else self.project_out(self.norm(h_BTD))
         if step.hidden_states is not None:
             step.hidden_states.append(h_BTD)
         return BaseModelOutputWithPast(

@@ -25,13 +25,6 @@ EVERYTHING: Final = sys.maxsize
 """How far back layers without a window look."""
 
 
-def _empty(like_BNTH: Tensor, tokens: int) -> Tensor:
-    """Uninitialised (B, N, tokens, H); usable outside inference mode even when made inside it."""
-    B, N, _, H = like_BNTH.shape
-    with torch.inference_mode(False):
-        return torch.empty(B, N, tokens, H, dtype=like_BNTH.dtype, device=like_BNTH.device)
-
-
 def _selected(buffer: Tensor, rows_B: Tensor) -> Tensor:
     with torch.inference_mode(False):
         return buffer.index_select(0, rows_B)
@@ -63,21 +56,15 @@ class _Buffer:
             self.tensor = new_BNTH if old is None else torch.cat((old, new_BNTH), dim=2)
             self.origin = first
             return self.tensor
-        if new > self.keep:
-            # A prompt longer than the window is looked at whole, and only its end is stored.
-            visible = new_BNTH if old is None else torch.cat((old, new_BNTH), dim=2)
-            self.tensor, self.origin = (
-                _empty(new_BNTH, self.keep + max(ROOM, self.keep)),
-                past + new - self.keep,
-            )
-            self.tensor.narrow(2, 0, self.keep).copy_(new_BNTH.narrow(2, new - self.keep, self.keep))
-            return visible
-        total = past + new - first
-        self.tensor, self.origin = _empty(new_BNTH, total + max(ROOM, min(total, self.keep) // 4)), first
-        if old is not None:
-            self.tensor.narrow(2, 0, past - first).copy_(old)
-        self.tensor.narrow(2, past - first, new).copy_(new_BNTH)
-        return self.tensor.narrow(2, 0, total)
+        visible = new_BNTH if old is None else torch.cat((old, new_BNTH), dim=2)
+        # A prompt longer than the window is looked at whole, and only its end is stored.
+        B, N, total, H = visible.shape
+        stored = min(total, max(self.keep, 1))
+        with torch.inference_mode(False):  # so that calls outside inference mode can write here
+            self.tensor = visible.new_empty(B, N, stored + max(ROOM, stored // 4), H)
+        self.tensor.narrow(2, 0, stored).copy_(visible.narrow(2, total - stored, stored))
+        self.origin = past + new - stored
+        return visible
 
 
 @final
