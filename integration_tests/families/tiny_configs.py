@@ -15,12 +15,14 @@ Arguments = Mapping[str, object]
 class Row:
     """One model to compare; `name` is the test id.
 
-    `turns_by_length`: rotary frequencies depend on the longest position so far.
+    `turns_by_length`: rotary frequencies depend on the longest position so far. `unsaved`: how names end of
+    tensors that the peer stores though they follow from the config.
     """
 
     name: str
     model_type: str
     turns_by_length: bool = False
+    unsaved: tuple[str, ...] = ()
     arguments: Arguments = field(default_factory=dict)
 
 
@@ -98,12 +100,23 @@ def without(arguments: Arguments, *names: str) -> Arguments:
 
 
 def row(
-    name: str, *parts: Arguments, model_type: str = "", turns_by_length: bool = False, **extra: object
+    name: str,
+    *parts: Arguments,
+    model_type: str = "",
+    turns_by_length: bool = False,
+    unsaved: tuple[str, ...] = (),
+    **extra: object,
 ) -> Row:
     merged: dict[str, object] = {}
     for part in (*parts, extra):
         merged.update(part)
-    return Row(name=name, model_type=model_type or name, turns_by_length=turns_by_length, arguments=merged)
+    return Row(
+        name=name,
+        model_type=model_type or name,
+        turns_by_length=turns_by_length,
+        unsaved=unsaved,
+        arguments=merged,
+    )
 
 
 def rope(kind: str, **values: object) -> Arguments:
@@ -235,6 +248,14 @@ DENSE = [
     row("olmo2", BASE),
     row("olmo3", BASE, sliding_window=5),
     row("exaone4", BASE, sliding_window=5),
+    row(
+        "cohere_compass_text",
+        BASE,
+        sliding_window=5,
+        logit_scale=0.3,
+        layer_types=ALTERNATING,
+        rope_parameters={"sliding_attention": PLAIN_ROPE, "full_attention": None},
+    ),
     row("hunyuan_v1_dense", HEAD8),
     row("apertus", BASE, rope_parameters=PLAIN_ROPE),
     row("nanochat", BASE),
@@ -552,6 +573,7 @@ MIXERS = [
         "minimax",
         HEAD8,
         FOUR_LOCAL,
+        unsaved=("slope_rate", "_decay"),
         block_size=4,
         full_attn_alpha_factor=1.2,
         full_attn_beta_factor=0.8,

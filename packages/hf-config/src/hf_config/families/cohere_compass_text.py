@@ -1,10 +1,11 @@
+from collections.abc import Mapping
 from typing import ClassVar
 
 from hf_config.base import PreTrainedConfig
 from hf_config.derive import Activation, always, head_dim, kv_heads
 from hf_config.layers import LayerType, uniform
 from hf_config.record import derived, record
-from hf_config.rope import RopeParameters, rope
+from hf_config.rope import RopeParameters, layered_rope
 
 
 @record
@@ -28,7 +29,9 @@ class CohereCompassTextConfig(PreTrainedConfig):
     bos_token_id: int | None = 5
     eos_token_id: int | tuple[int, ...] | None = 255001
     tie_word_embeddings: bool = True
-    rope_parameters: RopeParameters = rope()
+    rope_parameters: Mapping[str, RopeParameters | None] = layered_rope(
+        full_attention=RopeParameters(), sliding_attention=RopeParameters()
+    )
     attention_bias: bool = False
     attention_dropout: float = 0.0
     sliding_window: int | None = 4096

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hf_modeling.families.facts import activation
-from hf_modeling.families.parts import HasHeads, HasRope, HasStack, attention, decoder, one_rope, pre_norm
+from hf_modeling.families.parts import pre_norm
 from hf_modeling.spec import (
-    Attention,
-    ChosenSoftmax,
-    DecoderSpec,
-    EmbedScale,
     Ffn,
     GatedExperts,
     Groups,
-    LmHead,
+    Mixer,
     Moe,
     Norm,
     PreNorm,
-    RmsNorm,
     Router,
     SharedExpert,
     SigmoidScores,
     SoftmaxScores,
     SumRenorm,
-    Weighted,
 )
-from hf_modeling.weights.ops import Split, Stack
-from hf_modeling.weights.table import Drop, Rule, drop, renames, rule
+from hf_modeling.weights.ops import Stack
+from hf_modeling.weights.table import Drop, Rule, drop, rule
 
 if TYPE_CHECKING:
     from hf_hub_io import JsonValue
@@ -235,7 +228,7 @@ def by_step(c: HasSparseSteps, dense: Ffn, sparse: Ffn) -> list[Ffn]:
     ]
 
 
-def pre_norms(mixers: Sequence[Attention], ffns: Sequence[Ffn], norm: Norm) -> Iterator[PreNorm]:
+def pre_norms(mixers: Iterable[Mixer], ffns: Iterable[Ffn], norm: Norm) -> Iterator[PreNorm]:
     """Pre-norm blocks, one for each pair of mixer and feed-forward network."""
     return (pre_norm(mixer, ffn, norm) for mixer, ffn in zip(mixers, ffns, strict=True))
 
@@ -252,75 +245,3 @@ def further_layers(first: int, count: int) -> Drop:
 def drafting(*patterns: str) -> Drop:
     """The same under names of their own."""
     return drop(*patterns, why="predicts tokens after the next; not part of the model")
-
-
-class HasGranite(HasHeads, HasRope, HasStack, Protocol):
-    """A Granite config with experts."""
-
-    @property
-    def num_hidden_layers(self) -> int: ...
-    @property
-    def rms_norm_eps(self) -> float: ...
-    @property
-    def attention_bias(self) -> bool: ...
-    @property
-    def attention_multiplier(self) -> float: ...
-    @property
-    def residual_multiplier(self) -> float: ...
-    @property
-    def embedding_multiplier(self) -> float: ...
-    @property
-    def logits_scaling(self) -> float: ...
-    @property
-    def num_local_experts(self) -> int: ...
-    @property
-    def num_experts_per_tok(self) -> int: ...
-    @property
-    def intermediate_size(self) -> int: ...
-    @property
-    def hidden_act(self) -> str: ...
-    @property
-    def router_aux_loss_coef(self) -> float: ...
-
-
-def granite_mixer(c: HasGranite) -> Attention:
-    """Granite's attention, whose scores have a scale of their own."""
-    turn = one_rope(c, c.hidden_size // c.num_attention_heads)
-    return replace(attention(c, turn, bias=c.attention_bias), scale=c.attention_multiplier)
-
-
-def granite_experts(c: HasGranite) -> Moe:
-    """Granite's experts: chosen first, then weighted by a softmax over the chosen."""
-    router = Router(scores=ChosenSoftmax())
-    counts = (c.num_local_experts, c.num_experts_per_tok, c.intermediate_size)
-    return mixture(*counts, c.hidden_act, router, balance=c.router_aux_loss_coef)
-
-
-def granite(c: HasGranite, mixers: Iterable[Attention], ffn: Moe) -> DecoderSpec:
-    """Pre-norm blocks with constant multipliers on embeddings, branches and logits."""
-    norm, join = RmsNorm(eps=c.rms_norm_eps), Weighted(branch=c.residual_multiplier)
-    blocks = (replace(pre_norm(one, ffn, norm), mixer_residual=join, ffn_residual=join) for one in mixers)
-    head = LmHead(tied=c.tie_word_embeddings, scale=1 / c.logits_scaling)
-    return decoder(c, blocks, norm, scale=EmbedScale(value=c.embedding_multiplier), head=head)
-
-
-def granite_shared_rules(width: int) -> tuple[Rule, ...]:
-    """The expert for every token: gate and up projections of `width` rows each in one matrix on disk."""
-    disk, memory = "model.layers.{layer}.shared_mlp.", MOE + "shared_expert.mlp."
-    parts = (memory + "gate_proj.weight", memory + "up_proj.weight")
-    return (
-        rule(disk + "input_linear.weight", parts, Split((width, width))),
-        rule(disk + "output_linear.weight", memory + "down_proj.weight"),
-    )
-
-
-STACKED: Final = renames(
-    {
-        "input_linear.weight": "experts.gate_up_proj",
-        "output_linear.weight": "experts.down_proj",
-        "router.layer.weight": "gate.weight",
-    },
-    disk=BLOCK,
-    memory=MOE,
-)
-"""All experts of a layer in one tensor for each projection, as Granite stores them."""

@@ -133,10 +133,10 @@ class HasLayerKinds(Protocol):
 
 
 class HasKindRopes(HasLayerKinds, Protocol):
-    """A config with rope settings for each kind of layer."""
+    """A config with rope settings for each kind of layer; None is a kind without positions."""
 
     @property
-    def rope_parameters(self) -> Mapping[str, RopeParameters]: ...
+    def rope_parameters(self) -> Mapping[str, RopeParameters | None]: ...
     @property
     def max_position_embeddings(self) -> int: ...
 
@@ -251,9 +251,10 @@ def each_kind(
     turns = {
         kind: rope(settings, mixer.head_dim, c.max_position_embeddings, apply=apply)
         for kind, settings in c.rope_parameters.items()
+        if settings is not None
     }
     both = zip(c.layer_types, masks(c), strict=True)
-    return tuple(replace(mixer, mask=mask, rope=turns[kind]) for kind, mask in both)
+    return tuple(replace(mixer, mask=mask, rope=turns.get(kind)) for kind, mask in both)
 
 
 def sliding_turns(mixers: Iterable[Attention], c: HasLayerKinds) -> tuple[Attention, ...]:
