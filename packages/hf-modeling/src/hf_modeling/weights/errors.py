@@ -52,10 +52,9 @@ class MissingWeightsError(WeightsError, KeyError):
 class UnexpectedWeightsError(WeightsError, KeyError):
     """Tensors that are in the checkpoint and have no place in the model (`.names`, as on disk)."""
 
-    def __init__(self, names: Sequence[str], *, where: str, wanted: Sequence[str] = ()) -> None:
+    def __init__(self, names: Sequence[str], *, where: str) -> None:
         self.names = tuple(names)
-        near = _nearest({name: name for name in names[:SHOWN]}, wanted)
-        lines = [f"  {name}{near.get(name, '')}" for name in names[:SHOWN]]
+        lines = [f"  {name}" for name in names[:SHOWN]]
         super().__init__(
             _listing(f"{where} holds {_count(names)} that the model has no place for", lines, len(names)),
             fix="use the model class and config this checkpoint was made with, or leave these out: "
@@ -182,14 +181,8 @@ def _nearest(names: Mapping[str, str], candidates: Sequence[str]) -> dict[str, s
 
 
 def _patterns(names: tuple[str, ...]) -> str:
-    """The names as a tuple of patterns a user can paste: one `head.*` when few heads cover all."""
-    heads = tuple(dict.fromkeys(f"{name.split('.')[0]}.*" if "." in name else name for name in names))
-    shown = (
-        names
-        if len(names) <= 2
-        else heads
-        if len(heads) <= SHOWN and "model.*" not in heads
-        else names[:SHOWN]
-    )
-    inner = ", ".join(f'"{name}"' for name in shown) + ("," if len(shown) == 1 else "")
-    return f"({inner})" if len(shown) >= len(heads) or shown == heads else f"({inner}, ...)"
+    """The names as a tuple that can be pasted; cut where it would be long, and then visibly so."""
+    quoted = [f'"{name}"' for name in names[:SHOWN]]
+    if len(names) > SHOWN:
+        quoted.append("...")
+    return f"({', '.join(quoted)}{',' * (len(quoted) == 1)})"
