@@ -118,8 +118,8 @@ def test_saved_files_are_the_peers_files(
     from transformers import AutoModelForCausalLM as PeerAuto
 
     model.save_pretrained(tmp_path)
-    ours, theirs = load_file(tmp_path / "model.safetensors"), load_file(oracle.folder / "model.safetensors")
-    theirs = {name: tensor for name, tensor in theirs.items() if not name.endswith(row.unsaved)}
+    files = (load_file(folder / "model.safetensors") for folder in (tmp_path, oracle.folder))
+    ours, theirs = ({n: t for n, t in file.items() if not n.endswith(row.unlike)} for file in files)
     assert sorted(ours) == sorted(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     ids = random_ids(1, LENGTH)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from hf_config.families.axk1 import AXK1Config
 from hf_modeling.families.family import Family
-from hf_modeling.families.mixer_parts import corrected_weights, dense_and_sparse, interleaving, latent
-from hf_modeling.families.moe_parts import corrected_moe
-from hf_modeling.families.parts import classes
+from hf_modeling.families.latent_parts import corrected_weights, interleaving, latent, paired
+from hf_modeling.families.moe_parts import by_kind, corrected_moe
+from hf_modeling.families.parts import classes, gated_mlp
 from hf_modeling.spec import DecoderSpec, RmsNorm
 from hf_modeling.weights.table import WeightTable, rule
 
@@ -17,7 +17,7 @@ def spec(c: AXK1Config) -> DecoderSpec:
     """The decoder that an A.X K1 config describes."""
     mixers = [latent(c, interleaving(c.rope_interleave))] * c.num_hidden_layers
     sparse = replace(corrected_moe(c, c.n_routed_experts), output_norm=RmsNorm(eps=c.rms_norm_eps))
-    return dense_and_sparse(c, mixers, sparse, c.mlp_layer_types)
+    return paired(c, mixers, by_kind(c.mlp_layer_types, gated_mlp(c), sparse))
 
 
 def weights(c: AXK1Config) -> WeightTable:

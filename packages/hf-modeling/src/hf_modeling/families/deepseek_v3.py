@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from hf_config.families.deepseek_v3 import DeepseekV3Config
 from hf_modeling.families.family import Family
-from hf_modeling.families.mixer_parts import (
-    corrected_weights,
-    dense_and_sparse,
-    dense_first,
-    interleaving,
-    latent,
-)
-from hf_modeling.families.moe_parts import corrected_moe
-from hf_modeling.families.parts import ROTARY, classes
+from hf_modeling.families.latent_parts import corrected_weights, interleaving, latent, paired
+from hf_modeling.families.moe_parts import corrected_moe, dense_first
+from hf_modeling.families.parts import ROTARY, classes, gated_mlp
 from hf_modeling.spec import DecoderSpec
 from hf_modeling.weights.table import WeightTable
 
@@ -20,8 +14,8 @@ from hf_modeling.weights.table import WeightTable
 def spec(c: DeepseekV3Config) -> DecoderSpec:
     """The decoder that a DeepSeek-V3 config describes."""
     mixers = [latent(c, interleaving(c.rope_interleave))] * c.num_hidden_layers
-    kinds = dense_first(c.num_hidden_layers, c.first_k_dense_replace)
-    return dense_and_sparse(c, mixers, corrected_moe(c, c.n_routed_experts), kinds)
+    sparse = corrected_moe(c, c.n_routed_experts)
+    return paired(c, mixers, dense_first(c.first_k_dense_replace, c.num_hidden_layers, gated_mlp(c), sparse))
 
 
 def weights(c: DeepseekV3Config) -> WeightTable:

@@ -6,15 +6,9 @@ from dataclasses import replace
 
 from hf_config.families.glm_moe_dsa import GlmMoeDsaConfig
 from hf_modeling.families.family import Family
-from hf_modeling.families.mixer_parts import (
-    INDEX_WEIGHTS,
-    corrected_weights,
-    dense_and_sparse,
-    latent,
-    own_index,
-)
-from hf_modeling.families.moe_parts import corrected_moe
-from hf_modeling.families.parts import classes
+from hf_modeling.families.latent_parts import INDEX_WEIGHTS, corrected_weights, latent, own_index, paired
+from hf_modeling.families.moe_parts import by_kind, corrected_moe
+from hf_modeling.families.parts import classes, gated_mlp
 from hf_modeling.spec import DecoderSpec, PreviousIndex
 from hf_modeling.weights.table import WeightTable
 
@@ -24,7 +18,7 @@ def spec(c: GlmMoeDsaConfig) -> DecoderSpec:
     own = replace(latent(c), index=own_index(c, "interleaved"))
     follows = replace(own, index=PreviousIndex())
     mixers = (own if kind == "full" else follows for kind in c.indexer_types)
-    return dense_and_sparse(c, mixers, corrected_moe(c, c.n_routed_experts), c.mlp_layer_types)
+    return paired(c, mixers, by_kind(c.mlp_layer_types, gated_mlp(c), corrected_moe(c, c.n_routed_experts)))
 
 
 def weights(c: GlmMoeDsaConfig) -> WeightTable:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hf_config.families.minicpm3 import MiniCPM3Config
 from hf_modeling.families.family import Family
-from hf_modeling.families.mixer_parts import latent
+from hf_modeling.families.latent_parts import latent
 from hf_modeling.families.parts import classes, decoder, gated_mlp, pre_norm, same_names
 from hf_modeling.spec import DecoderSpec, EmbedScale, LmHead, RmsNorm, Weighted
 

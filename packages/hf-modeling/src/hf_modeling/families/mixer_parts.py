@@ -3,137 +3,219 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import replace
+from typing import Protocol
 
-from hf_modeling.families.facts import rope, yarn_mscale
-from hf_modeling.families.moe_parts import CORRECTION, expert_rules, shared_rules
-from hf_modeling.families.parts import HasMlp, HasRope, HasStack, decoder, gated_mlp, pre_norm
-from hf_modeling.spec import DecoderSpec, Ffn, LatentAttention, Mixer, OwnIndex, RmsNorm
-from hf_modeling.weights.table import Drop, WeightTable, drop
+from hf_modeling.families.facts import activation
+from hf_modeling.families.moe_parts import MOE, drafting, pre_norms
+from hf_modeling.families.parts import (
+    HasHeads,
+    HasRope,
+    HasStack,
+    attention,
+    decoder,
+    one_rope,
+)
+from hf_modeling.spec import (
+    Attention,
+    DecoderSpec,
+    Ffn,
+    GatedDelta,
+    KimiDelta,
+    Mixer,
+    OutputGate,
+    QkNorm,
+    RmsNorm,
+    ShortConv,
+)
+from hf_modeling.weights.ops import Split, concat
+from hf_modeling.weights.table import Rule, drop, renames, rule
 
-if TYPE_CHECKING:
-    from hf_config.rope import RopeParameters
+ATTENTION = "model.layers.{layer}.self_attn."
+"""Where a layer's mixer is in memory, whatever it is, and on disk in most families."""
 
-LATENT_EPS = 1e-6
-"""Of the norms of latents: no config carries it."""
+MULTIMODAL_PARTS = (
+    drafting("mtp.{rest}"),
+    drop("model.visual.{rest}", why="reads images; this is the text model"),
+)
+"""What checkpoints hold beside Qwen3.5's text model."""
 
 
-INDEX_WEIGHTS = "model.layers.{layer}.self_attn.indexer.weights_proj.weight"
-"""How much each head of an index counts, which stays in float32."""
+LFM2_HEADS = renames(
+    {
+        "out_proj.weight": "o_proj.weight",
+        "q_layernorm.weight": "q_norm.weight",
+        "k_layernorm.weight": "k_norm.weight",
+    },
+    disk=ATTENTION,
+    memory=ATTENTION,
+)
+"""LFM2's names of an attention layer's parts."""
 
 
-class HasLatents(HasRope, Protocol):
-    """A config with latent attention."""
+class HasKinds(Protocol):
+    """A config that names each layer's kind of mixer."""
 
+    @property
+    def layer_types(self) -> tuple[str, ...]: ...
+
+
+class HasDelta(Protocol):
+    """A config with gated delta nets."""
+
+    @property
+    def linear_num_key_heads(self) -> int: ...
+    @property
+    def linear_num_value_heads(self) -> int: ...
+    @property
+    def linear_key_head_dim(self) -> int: ...
+    @property
+    def linear_value_head_dim(self) -> int: ...
+    @property
+    def linear_conv_kernel_dim(self) -> int: ...
+    @property
+    def rms_norm_eps(self) -> float: ...
+    @property
+    def hidden_act(self) -> str: ...
+
+
+class HasKimiDelta(Protocol):
+    """A config with Kimi delta attention."""
+
+    @property
+    def linear_num_heads(self) -> int: ...
+    @property
+    def linear_head_dim(self) -> int: ...
+    @property
+    def linear_conv_kernel_dim(self) -> int: ...
+    @property
+    def rms_norm_eps(self) -> float: ...
+    @property
+    def hidden_act(self) -> str: ...
+
+
+class HasShortConv(HasRope, HasKinds, Protocol):
+    """A config with short convolutions beside attention."""
+
+    @property
+    def hidden_size(self) -> int: ...
     @property
     def num_attention_heads(self) -> int: ...
     @property
-    def kv_lora_rank(self) -> int: ...
+    def num_key_value_heads(self) -> int: ...
     @property
-    def q_lora_rank(self) -> int | None: ...
+    def norm_eps(self) -> float: ...
     @property
-    def qk_nope_head_dim(self) -> int: ...
+    def conv_L_cache(self) -> int: ...
     @property
-    def qk_rope_head_dim(self) -> int: ...
+    def conv_bias(self) -> bool: ...
+
+
+class HasGatedDelta(HasStack, HasHeads, HasRope, HasKinds, HasDelta, Protocol):
+    """A config with gated delta nets and gated attention."""
+
     @property
-    def v_head_dim(self) -> int: ...
+    def head_dim(self) -> int: ...
     @property
     def attention_bias(self) -> bool: ...
-    @property
-    def attention_dropout(self) -> float: ...
 
 
-class HasIndex(HasRope, Protocol):
-    """A config with an index over the keys."""
-
-    @property
-    def qk_rope_head_dim(self) -> int: ...
-    @property
-    def index_n_heads(self) -> int: ...
-    @property
-    def index_head_dim(self) -> int: ...
-    @property
-    def index_topk(self) -> int: ...
+def of_kind(kinds: Sequence[str], kind: str) -> frozenset[int]:
+    """The numbers of the layers of this kind."""
+    return frozenset(index for index, one in enumerate(kinds) if one == kind)
 
 
-class HasNorm(HasStack, HasMlp, Protocol):
-    """A config with a stack of layers between root-mean-square norms."""
-
-    @property
-    def num_hidden_layers(self) -> int: ...
-    @property
-    def rms_norm_eps(self) -> float: ...
+def each_of(c: HasKinds, linear: Mixer, attention: Mixer) -> tuple[Mixer, ...]:
+    """The mixer of every layer: `linear` where its kind says so, `attention` elsewhere."""
+    return tuple(linear if kind == "linear_attention" else attention for kind in c.layer_types)
 
 
-def latent(
-    c: HasLatents,
-    layout: Literal["half", "interleaved"] = "interleaved",
-    *,
-    apply: Literal["input", "float32"] = "input",
-) -> LatentAttention:
-    """Latent attention; stretched positions also scale its scores."""
-    turn = rope(c.rope_parameters, c.qk_rope_head_dim, c.max_position_embeddings, layout=layout, apply=apply)
-    return LatentAttention(
+def gated_delta(c: HasDelta) -> GatedDelta:
+    """A gated delta net."""
+    return GatedDelta(
+        key_heads=c.linear_num_key_heads,
+        value_heads=c.linear_num_value_heads,
+        key_dim=c.linear_key_head_dim,
+        value_dim=c.linear_value_head_dim,
+        conv=c.linear_conv_kernel_dim,
+        norm=RmsNorm(eps=c.rms_norm_eps),
+        activation=activation(c.hidden_act),
+    )
+
+
+def kimi_delta(c: HasKimiDelta, rank: int | None) -> KimiDelta:
+    """Kimi delta attention, its decay and gate projected through `rank` features."""
+    return KimiDelta(
+        heads=c.linear_num_heads,
+        head_dim=c.linear_head_dim,
+        rank=rank,
+        conv=c.linear_conv_kernel_dim,
+        norm=RmsNorm(eps=c.rms_norm_eps, cast="after_weight"),
+        activation=activation(c.hidden_act),
+    )
+
+
+def short_conv_mixers(c: HasShortConv) -> tuple[Mixer, ...]:
+    """The mixer of every layer: a short convolution, or attention with normalised heads."""
+    head_dim = c.hidden_size // c.num_attention_heads
+    full = Attention(
         heads=c.num_attention_heads,
-        nope_dim=c.qk_nope_head_dim,
-        rope_dim=c.qk_rope_head_dim,
-        value_dim=c.v_head_dim,
-        kv_rank=c.kv_lora_rank,
-        query_rank=c.q_lora_rank,
-        norm=RmsNorm(eps=LATENT_EPS),
-        rope=turn,
-        scale=(c.qk_nope_head_dim + c.qk_rope_head_dim) ** -0.5 * score_scale(c.rope_parameters),
-        bias=c.attention_bias,
-        dropout=c.attention_dropout,
+        kv_heads=c.num_key_value_heads,
+        head_dim=head_dim,
+        rope=one_rope(c, head_dim),
+        qk_norm=QkNorm(norm=RmsNorm(eps=c.norm_eps)),
+    )
+    conv = ShortConv(width=c.conv_L_cache, bias=c.conv_bias)
+    return tuple(conv if kind == "conv" else full for kind in c.layer_types)
+
+
+def short_conv_rules(c: HasKinds) -> tuple[Rule, ...]:
+    """LFM2's names of norms and convolutions."""
+    layer = "model.layers.{layer}."
+    norms = {
+        "operator_norm.weight": "input_layernorm.weight",
+        "ffn_norm.weight": "post_attention_layernorm.weight",
+    }
+    return (
+        rule("model.embedding_norm.weight", "model.norm.weight"),
+        *renames(norms, disk=layer, memory=layer),
+        rule(layer + "conv.{rest}", ATTENTION + "{rest}", layers=of_kind(c.layer_types, "conv")),
     )
 
 
-def own_index(c: HasIndex, layout: Literal["half", "interleaved"]) -> OwnIndex:
-    """The index of a layer that picks keys itself."""
-    return OwnIndex(
-        heads=c.index_n_heads,
-        head_dim=c.index_head_dim,
-        top_k=c.index_topk,
-        rope=rope(c.rope_parameters, c.qk_rope_head_dim, c.max_position_embeddings, layout=layout),
+def w_rules(disk: str = "model.layers.{layer}.feed_forward.") -> tuple[Rule, ...]:
+    """A feed-forward network whose gate is w1, whose second input w3, and whose output w2."""
+    names = {"w1.weight": "gate_proj.weight", "w3.weight": "up_proj.weight", "w2.weight": "down_proj.weight"}
+    return renames(names, disk=disk, memory=MOE)
+
+
+def gated_delta_decoder(c: HasGatedDelta, ffns: Iterable[Ffn]) -> DecoderSpec:
+    """Qwen's hybrid: gated delta nets, with gated attention in between."""
+    norm = RmsNorm(eps=c.rms_norm_eps, weight="plus_one", cast="after_weight")
+    full = replace(
+        attention(c, one_rope(c, c.head_dim), c.head_dim, bias=c.attention_bias),
+        qk_norm=QkNorm(norm=norm),
+        gate=OutputGate(),
+    )
+    return decoder(c, pre_norms(each_of(c, gated_delta(c), full), ffns, norm), norm)
+
+
+def gated_delta_rules(c: HasGatedDelta) -> tuple[Rule, ...]:
+    """Each head's query lies before its gate; a delta net's parts have a name of their own."""
+    linear = of_kind(c.layer_types, "linear_attention")
+    halves = Split((c.head_dim, c.head_dim), groups=c.num_attention_heads)
+    both = (ATTENTION + "q_proj.{s}", ATTENTION + "gate_proj.{s}")
+    return (
+        rule(ATTENTION + "q_proj.{s}", both, halves),
+        rule("model.layers.{layer}.linear_attn.{rest}", ATTENTION + "{rest}", layers=linear),
     )
 
 
-def score_scale(parameters: RopeParameters) -> float:
-    """What stretched positions do to scores: the square of what they do to each of query and key."""
-    if parameters.rope_type == "default" or not parameters.mscale_all_dim:
-        return 1.0
-    return yarn_mscale(parameters.factor or 1.0, parameters.mscale_all_dim) ** 2
-
-
-def interleaving(interleaved: bool) -> Literal["half", "interleaved"]:
-    """The layout of rotated pairs by the flag that configs carry."""
-    return "interleaved" if interleaved else "half"
-
-
-def dense_and_sparse(
-    c: HasNorm, mixers: Iterable[Mixer], sparse: Ffn, kinds: Sequence[str], dense: Ffn | None = None
-) -> DecoderSpec:
-    """A decoder of pre-norm blocks, each with the feed-forward network that its kind names."""
-    norm = RmsNorm(eps=c.rms_norm_eps)
-    dense = dense or gated_mlp(c)
-    both = zip(mixers, kinds, strict=True)
-    blocks = (pre_norm(mixer, sparse if kind == "sparse" else dense, norm) for mixer, kind in both)
-    return decoder(c, blocks, norm)
-
-
-def dense_first(layers: int, dense: int) -> tuple[str, ...]:
-    """The kind of each feed-forward network where the first `dense` layers have no experts."""
-    return ("dense",) * min(dense, layers) + ("sparse",) * (layers - dense)
-
-
-def corrected_weights(layers: int, extra: int = 0, *, fp32: tuple[str, ...] = ()) -> WeightTable:
-    """Names of DeepSeek-V3; `extra` layers after the last one predict further tokens and are left out."""
-    further = tuple(further_tokens(layers + index) for index in range(extra))
-    return WeightTable(rules=(*further, *expert_rules(), *shared_rules()), fp32=(CORRECTION, *fp32))
-
-
-def further_tokens(layer: int) -> Drop:
-    """A layer behind the last, trained to predict the token after the next."""
-    return drop(
-        f"model.layers.{layer}.{{rest}}", why="predicts further tokens, which generation here does not use"
+def joined_qkv(disk: str, sizes: tuple[int, int, int], layers: frozenset[int]) -> tuple[Rule, ...]:
+    """Projections and kernels of queries, keys and values, each three tensors under `disk`, one in memory."""
+    projections = tuple(f"{disk}{part}_proj.weight" for part in "qkv")
+    kernels = tuple(f"{disk}{part}_conv1d.weight" for part in "qkv")
+    return (
+        rule(projections, ATTENTION + "in_proj_qkv.weight", concat(sizes), layers=layers),
+        rule(kernels, ATTENTION + "conv1d.weight", concat(sizes), layers=layers),
     )

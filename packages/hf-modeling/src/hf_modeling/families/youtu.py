@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hf_config.families.youtu import YoutuConfig
 from hf_modeling.families.family import Family
-from hf_modeling.families.mixer_parts import interleaving, latent
+from hf_modeling.families.latent_parts import interleaving, latent
 from hf_modeling.families.parts import classes, gated_mlp, layered, same_names
 from hf_modeling.spec import DecoderSpec, RmsNorm
 

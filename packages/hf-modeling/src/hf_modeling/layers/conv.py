@@ -37,6 +37,7 @@ class CausalConv(nn.Module):
 
     def forward(self, x_BTC: Tensor, step: Step, tidy: Tidy | None) -> Tensor:
         weight_CW, state = self.weight.squeeze(1), recall(step, self.layer, "conv")
+        dtype, x_BTC = x_BTC.dtype, x_BTC.type_as(weight_CW)  # some families keep the kernel in float32
         if step.new == 1 and state is not None:
             y_BC, state = causal_conv_step(x_BTC[:, 0], weight_CW, self.bias, state)
             y_BTC = y_BC.unsqueeze(1)
@@ -45,7 +46,7 @@ class CausalConv(nn.Module):
             y_BCT, state = causal_conv(x_BTC.transpose(1, 2), weight_CW, self.bias, state, lengths_B)
             y_BTC = y_BCT.transpose(1, 2)
         remember(step, self.layer, "conv", state)
-        return y_BTC
+        return y_BTC.to(dtype)
 
     def init_weights(self, std: float) -> None:
         bound = 1 / math.sqrt(self.weight.shape[-1])  # PyTorch's default for a kernel of W inputs

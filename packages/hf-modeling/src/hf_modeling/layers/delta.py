@@ -82,17 +82,15 @@ class KimiDeltaLayer(Mixer):
         inner = spec.heads * spec.head_dim
         self.in_proj_qkv = Linear(width, 3 * inner)
         self.conv1d = CausalConv(3 * inner, spec.conv, bias=False, layer=layer)
-        self.f_a_proj = Linear(width, spec.rank)
-        self.f_b_proj = Linear(spec.rank, inner)
-        self.g_a_proj = Linear(width, spec.rank)
-        self.g_b_proj = Linear(spec.rank, inner)
+        self.f_proj = _projection(width, spec.rank, inner)
+        self.g_proj = _projection(width, spec.rank, inner)
         self.b_proj = Linear(width, spec.heads)
         self.A_log = parameter(spec.heads)
         self.dt_bias = parameter(inner)
         self.o_norm = norm
         self.o_proj = Linear(inner, width)
         self.activation = PLAIN[spec.activation]
-        self.heads, self.head_dim = spec.heads, spec.head_dim
+        self.heads, self.head_dim, self.lowest = spec.heads, spec.head_dim, spec.lowest
         self.layer = layer
         state = Replace(shape=(spec.heads, spec.head_dim, spec.head_dim), dtype="float32")
         self.states = {"conv": self.conv1d.state, "state": state}
@@ -103,14 +101,20 @@ class KimiDeltaLayer(Mixer):
     def _run(self, x_BTD: Tensor, step: Step, tidy: Tidy | None) -> Tensor:
         mixed = self.activation(self.conv1d(self.in_proj_qkv(x_BTD), step, tidy))
         q, k, v = mixed.unflatten(-1, (3, self.heads, self.head_dim)).unbind(2)
-        rate_BTNK = F.softplus(self.f_b_proj(self.f_a_proj(x_BTD)).float() + self.dt_bias.float())
-        rate_BTNK = rate_BTNK.unflatten(-1, (self.heads, self.head_dim))
-        decay_BTNK = -self.A_log.float().exp().unsqueeze(-1) * rate_BTNK
+        decay_BTNK = self._decay(
+            (self.f_proj(x_BTD).float() + self.dt_bias.float()).unflatten(-1, q.shape[2:])
+        )
         beta_BTN = self.b_proj(x_BTD).sigmoid().float()
         values = v.transpose(1, 2).float()
         o_BTNV = _delta(_unit(q), _unit(k), values, decay_BTNK, beta_BTN, step, tidy, self.layer)
-        gate = self.g_b_proj(self.g_a_proj(x_BTD)).float().sigmoid().view(o_BTNV.shape)
+        gate = self.g_proj(x_BTD).float().sigmoid().view(o_BTNV.shape)
         return self.o_proj((self.o_norm(o_BTNV) * gate).type_as(x_BTD).flatten(2))
+
+    def _decay(self, f_BTNK: Tensor) -> Tensor:
+        rate_N1 = self.A_log.float().exp().unsqueeze(-1)
+        if self.lowest is None:
+            return -rate_N1 * F.softplus(f_BTNK)
+        return self.lowest * torch.sigmoid(rate_N1 * f_BTNK)
 
     def init_weights(self, std: float) -> None:
         nn.init.ones_(self.dt_bias)
@@ -160,6 +164,23 @@ class LightningLayer(Mixer):
         remember(step, self.layer, "state", state)
         y_BTD = self.norm(o_BNTK.transpose(1, 2).flatten(2).type_as(x_BTD))
         return self.out_proj(self.output_gate(x_BTD).sigmoid() * y_BTD)
+
+
+@final
+class LowRank(Layer):
+    """b(a(x)): a projection through few features."""
+
+    def __init__(self, width: int, rank: int, inner: int) -> None:
+        super().__init__()
+        self.a_proj = Linear(width, rank)
+        self.b_proj = Linear(rank, inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b_proj(self.a_proj(x))
+
+
+def _projection(width: int, rank: int | None, inner: int) -> LowRank | Linear:
+    return Linear(width, inner) if rank is None else LowRank(width, rank, inner)
 
 
 def _unit(x_BTNK: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from hf_modeling.cache import Append, State
-from hf_modeling.layers.attention import Scoring
+from hf_modeling.layers.activation import PLAIN
+from hf_modeling.layers.attention import Scoring, gated
 from hf_modeling.layers.base import Layer, Linear, Mixer
 from hf_modeling.layers.norm import LayerNormLayer
 from hf_modeling.layers.rope import Rotary
@@ -61,6 +62,9 @@ class LatentAttentionLayer(Mixer):
         self.kv_a_layernorm = latent_norm
         self.kv_b_proj = Linear(spec.kv_rank, spec.heads * (spec.nope_dim + spec.value_dim))
         self.o_proj = Linear(spec.heads * spec.value_dim, width, bias=spec.bias)
+        gates = 0 if spec.gate is None else spec.heads * (spec.value_dim if spec.gate.per == "feature" else 1)
+        self.gate_proj = Linear(width, gates) if gates else None
+        self.gate_activation = PLAIN["sigmoid" if spec.gate is None else spec.gate.activation]
         self.indexer = indexer
         self.rotary, self.scoring, self.follows = rotary, scoring, follows
         self.heads, self.layer = spec.heads, layer
@@ -90,7 +94,10 @@ class LatentAttentionLayer(Mixer):
         absorb = step.new == 1 and step.past > 0 and step.attentions is None
         run = self._absorbed if absorb else self._unfolded
         y_BNTV = run(q_BTNP.transpose(1, 2), q_BTNR.transpose(1, 2), latent_B1SC, k_B1SR, mask, step, dropout)
-        return self.o_proj(y_BNTV.transpose(1, 2).flatten(2))
+        y_BTNV = y_BNTV.transpose(1, 2)
+        if self.gate_proj is not None:
+            y_BTNV = gated(y_BTNV, self.gate_proj(x_BTD), None, self.gate_activation)
+        return self.o_proj(y_BTNV.flatten(2))
 
     def _queries(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """What an index reads (the queries' latent, or the input), and the queries (B, T, N, P + R)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hf_modeling.spec.attention import OutputGate
 from hf_modeling.spec.mask import Causal, MaskRule
 from hf_modeling.spec.norm import Norm
 from hf_modeling.spec.rope import Rope
@@ -37,7 +38,8 @@ class LatentAttention:
 
     A head's query and key are `nope_dim` features without position and `rope_dim` rotated ones; the rotated
     key is shared by all heads. Queries come through `query_rank` numbers, or directly where it is None.
-    `norm` acts on both latents. `bias` belongs to the projections into latents and to the output.
+    `norm` acts on both latents. `bias` belongs to the projections into latents and to the output. `gate` acts
+    on the heads' values before the output projection.
     """
 
     heads: int
@@ -51,5 +53,6 @@ class LatentAttention:
     scale: float
     mask: MaskRule = Causal()
     index: Index | None = None
+    gate: OutputGate | None = None
     bias: bool = False
     dropout: float = 0.0

@@ -38,14 +38,16 @@ class GatedDelta:
 class KimiDelta:
     """Kimi delta attention (arXiv 2510.26692): the delta rule with one decay per key channel.
 
-    Decay and output gate are projections through `rank` features; the gate acts by a sigmoid.
+    Decay and output gate are projections through `rank` features, or direct ones where it is None; the gate
+    acts by a sigmoid. A log decay is -exp(A) softplus(f), or where it has a `lowest` value, lowest sigmoid(exp(A) f).
     """
 
     heads: int
     head_dim: int
-    rank: int
+    rank: int | None
     conv: int
     norm: Norm
+    lowest: float | None = None
     activation: PlainActivation = "silu"
 
 
