@@ -114,7 +114,7 @@ FAMILIES: Mapping[str, str] = {
     "qwen2_moe": "Qwen2Moe",
     "qwen3": "Qwen3",
     "qwen3_5_moe_text": "Qwen3_5Moe",
-    "qwen3_5_text": "Qwen3_5Text",
+    "qwen3_5_text": "Qwen3_5",
     "qwen3_moe": "Qwen3Moe",
     "qwen3_next": "Qwen3Next",
     "seed_oss": "SeedOss",
@@ -126,7 +126,10 @@ FAMILIES: Mapping[str, str] = {
     "xglm": "XGLM",
     "youtu": "Youtu",
 }
-"""model_type -> what the names of all its classes begin with; its `FAMILY` is in the module of that type."""
+"""model_type -> what the names of all its classes begin with: `Gemma3` for Gemma3TextModel and Gemma3ForCausalLM.
+
+Its `FAMILY` is in the module named like the type. After a change, run `python -m tools.class_stub`.
+"""
 
 MODULES: Mapping[str, str] = {"gpt-sw3": "gpt2"}
 """The module of a model_type that is described together with another one."""
