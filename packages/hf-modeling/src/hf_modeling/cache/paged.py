@@ -89,6 +89,13 @@ class BlockStore:
             for pool in layer.values():
                 pool.index_copy_(1, target, pool.index_select(1, source))
 
+    def fork(self, sequence: int, child: int) -> None:
+        """Let `child` have the recurrent states of a sequence; blocks are shared by their tables."""
+        for layer in self.values:
+            for states in layer.values():
+                if sequence in states:
+                    states[child] = states[sequence].clone()
+
     def forget(self, sequence: int) -> None:
         """Drop the recurrent states of a sequence."""
         for layer in self.values:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
 
 from hf_modeling.cache import Cache
@@ -94,15 +96,31 @@ class Record:
         sequences_scores: Tensor | None = None,
         beam_indices: Tensor | None = None,
     ) -> GenerateOutput:
-        """Everything collected, with the answer."""
+        """Everything collected, with the answer; tensors that gradients may be taken with."""
         return GenerateOutput(
-            sequences=sequences,
+            sequences=_usable(sequences),
             finish_reasons=tuple(reasons),
-            scores=None if self.scores is None else tuple(self.scores),
-            logits=None if self.logits is None else tuple(self.logits),
-            attentions=None if self.attentions is None else tuple(self.attentions),
-            hidden_states=None if self.hidden_states is None else tuple(self.hidden_states),
+            scores=_each(self.scores),
+            logits=_each(self.logits),
+            attentions=None if self.attentions is None else tuple(map(_all_of, self.attentions)),
+            hidden_states=None if self.hidden_states is None else tuple(map(_all_of, self.hidden_states)),
             past_key_values=cache,
-            sequences_scores=sequences_scores,
-            beam_indices=beam_indices,
+            sequences_scores=None if sequences_scores is None else _usable(sequences_scores),
+            beam_indices=None if beam_indices is None else _usable(beam_indices),
         )
+
+
+def _usable(tensor: Tensor) -> Tensor:
+    """A tensor of inference mode cannot take part in training, so the answer is copied out of it."""
+    if not tensor.is_inference():
+        return tensor
+    with torch.inference_mode(False):
+        return tensor.clone()
+
+
+def _all_of(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(map(_usable, tensors))
+
+
+def _each(tensors: list[Tensor] | None) -> tuple[Tensor, ...] | None:
+    return None if tensors is None else _all_of(tensors)

@@ -10,6 +10,8 @@ from torch import Tensor
 from hf_modeling.cache import Cache, DynamicCache
 from hf_modeling.decoder import Decoder
 from hf_modeling.generation.api import generate
+from hf_modeling.generation.serving.many import generate_many
+from hf_modeling.generation.streaming import astream, stream
 from hf_modeling.heads.parts import build_lm_head, build_transform
 from hf_modeling.init import without_weights
 from hf_modeling.loss import (
@@ -139,6 +141,9 @@ class CausalLM(PreTrainedModel):
         return self.model.embed_tokens.num_embeddings
 
     generate = generate
+    generate_many = generate_many
+    stream = stream
+    astream = astream
 
     def new_cache(self, *, slack: int = 0) -> DynamicCache:
         """An empty cache for this model; `slack` as in `DynamicCache`."""

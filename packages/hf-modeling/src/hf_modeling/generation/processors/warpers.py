@@ -7,7 +7,7 @@ Each looks at the logits alone. Truncating ones set what they remove to `filter_
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -175,6 +175,19 @@ class EtaLogitsWarper:
         removed = probabilities < cutoff
         removed &= scores < _kth_largest(scores, self.min_tokens_to_keep)
         return scores.masked_fill(removed, self.filter_value)
+
+
+Warper: TypeAlias = (
+    TemperatureLogitsWarper
+    | TopKLogitsWarper
+    | TopPLogitsWarper
+    | TopHLogitsWarper
+    | MinPLogitsWarper
+    | TypicalLogitsWarper
+    | EpsilonLogitsWarper
+    | EtaLogitsWarper
+)
+"""Those that look at logits alone and compare by value, so that equal ones can serve many rows at once."""
 
 
 def _kth_largest(scores: Tensor, k: int) -> Tensor:

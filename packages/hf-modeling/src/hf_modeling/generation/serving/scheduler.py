@@ -123,6 +123,20 @@ class Scheduler:
         track.computed = chunk.stop
         self.blocks.publish(track.id, track.tokens[: track.computed])
 
+    def fork(self, request: int, child: int) -> Track:
+        """A second request with the tokens of this one; a running one shares its blocks."""
+        for tracks in (self.running, self.waiting):
+            for position, track in enumerate(tracks):
+                if track.id == request:
+                    twin = Track(
+                        id=child, tokens=list(track.tokens), limit=track.limit, computed=track.computed
+                    )
+                    if request in self.blocks:
+                        self.blocks.fork(request, child)
+                    tracks.insert(position + 1, twin)
+                    return twin
+        raise KeyError(request)
+
     def remove(self, request: int) -> None:
         """Take a request out and give back its blocks, whether it waits, runs or is unknown."""
         self.running = [track for track in self.running if track.id != request]
