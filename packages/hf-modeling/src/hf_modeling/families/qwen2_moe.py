@@ -9,7 +9,6 @@ from hf_modeling.families.family import Family
 from hf_modeling.families.moe_parts import by_step, gated_shared_moe, gated_shared_rules, head_size, pre_norms
 from hf_modeling.families.parts import (
     ALL_HEADS,
-    ANSWERS_BEGIN,
     ROTARY,
     attention,
     classes,
@@ -41,6 +40,5 @@ FAMILY = Family(
     spec=spec,
     weights=weights,
     ignored=(ROTARY,),
-    begins=ANSWERS_BEGIN,
     classes=classes("Qwen2Moe", *ALL_HEADS),
 )

@@ -1,0 +1,19 @@
+"""The golden prints: what each row's spec and weight table resolved to when somebody last read them."""
+
+from pathlib import Path
+
+from hf_config import config_class
+from hf_modeling.show import show_model
+from integration_tests.families.tiny_configs import Row
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def golden_file(row: Row) -> Path:
+    """Where the row's print is kept."""
+    return GOLDEN / f"{row.name}.txt"
+
+
+def printed(row: Row) -> str:
+    """What the row's arguments print today; neither the peer nor weights are needed."""
+    return show_model(config_class(row.model_type).from_dict(row.arguments))
