@@ -139,22 +139,18 @@ def classes() -> Iterator[type]:
             )
 
 
-def our_bases(cls: type) -> list[str]:
-    return [base.__name__ for base in cls.__mro__ if base.__module__.split(".")[0] in PACKAGES]
-
-
 def test_classes_stand_on_at_most_two_of_ours() -> None:
-    """Exceptions may be finer: their hierarchy is what callers catch by."""
-    kinds = {cls.__name__: our_bases(cls) for cls in classes() if not issubclass(cls, BaseException)}
-    assert {name: bases for name, bases in kinds.items() if len(bases) > OUR_CLASSES} == {}
+    """Exceptions may be finer, as callers catch by their hierarchy, and Protocols hold no code to look up.
 
-
-@pytest.mark.parametrize("name", ["LlamaForCausalLM", "LlamaModel", "BertModel", "BertForMaskedLM"])
-def test_a_model_class_is_itself_its_shape_and_the_base(name: str) -> None:
-    """Family classes are made when asked for, so they are in no module's namespace."""
-    bases = our_bases(getattr(import_module("hf_modeling"), name))
-    assert (bases[0], bases[-1]) == (name, "PreTrainedModel")
-    assert len(bases) <= OUR_CLASSES
+    Model classes are made when asked for and stand in no module; hf-modeling's own tests hold this law for them.
+    """
+    deep = {}
+    for cls in classes():
+        ours = [base.__name__ for base in cls.__mro__ if base.__module__.split(".")[0] in PACKAGES]
+        exempt = issubclass(cls, BaseException) or getattr(cls, "_is_protocol", False)
+        if len(ours) > OUR_CLASSES and not exempt:
+            deep[cls.__name__] = ours
+    assert deep == {}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

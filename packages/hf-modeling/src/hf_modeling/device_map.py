@@ -153,8 +153,8 @@ def _automatic(
 ) -> dict[str, torch.device | str | int]:
     """accelerate's plan for this machine's memory; blocks stay whole."""
     try:
-        from accelerate import infer_auto_device_map  # type: ignore[import-untyped] # no stubs exist
-        from accelerate.utils import get_balanced_memory, get_max_memory  # type: ignore[import-untyped]
+        from accelerate import infer_auto_device_map
+        from accelerate.utils import get_balanced_memory, get_max_memory
     except ImportError:
         raise MissingPackageError(
             "accelerate", f'device_map="{policy}"', "pip install 'hf-modeling[accelerate]'"

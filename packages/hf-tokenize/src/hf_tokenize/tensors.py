@@ -63,13 +63,13 @@ def as_tensor(packed: array[int], shape: tuple[int, ...], kind: TensorType) -> T
             return _torch(packed, shape)
         case "jax":
             try:
-                from jax import numpy as jnp  # type: ignore[import-not-found]  # optional, not installed here
+                from jax import numpy as jnp
             except ImportError:
                 raise MissingPackageError("jax", "return_tensors='jax'") from None
             return jnp.asarray(_numpy(packed, shape))  # type: ignore[no-any-return]  # jax ships no types here
         case "mlx":
             try:
-                from mlx import core as mx  # type: ignore[import-not-found]  # optional, not installed here
+                from mlx import core as mx
             except ImportError:
                 raise MissingPackageError("mlx", "return_tensors='mlx'") from None
             return mx.array(_numpy(packed, shape))  # type: ignore[no-any-return]  # mlx ships no types here
