@@ -107,9 +107,11 @@ class CharacterEngine:
     def _decode(self, ids: Sequence[int], skip: bool) -> str:
         tokens = []
         for id in ids:
-            token = self._added.get(id)
-            if token is None or not (skip and token.special):
-                tokens.append(self.id_to_token(id) or "")
+            name = self.id_to_token(id)
+            if name is None:
+                raise OverflowError
+            if not (skip and id in self._added and self._added[id].special):
+                tokens.append(name)
         return self.join(tokens)
 
     def join(self, tokens: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ def check_ids(engine: Engine, ids: Sequence[int], *, where: str = "") -> None:
                 fix="pass a list of int, or a list of such lists",
                 position=position,
             )
-        if id < 0 or (id >= size and engine.id_to_token(id) is None):
+        if not 0 <= id < 2**32 or (id >= size and engine.id_to_token(id) is None):
             raise TokenIdError(
                 f"id {id} at position {position}{where} is outside the vocabulary of {size} tokens",
                 fix="remove it (labels often hold -100), or use the tokenizer these ids were made with",

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias, cast, final
 import tokenizers
 
 from hf_tokenize.encoding import RawEncoding
-from hf_tokenize.errors import EngineError, TokenizerFileError
+from hf_tokenize.errors import EngineError, TextEncodingError, TextInputError, TokenizerFileError
 from hf_tokenize.inputs import TextItem, input_error
 from hf_tokenize.memory import WordMemory
 from hf_tokenize.remember import build_memory
@@ -38,7 +38,7 @@ class Engine(Protocol):
         ...
 
     def decode(self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> list[str]:
-        """The text of each list of ids."""
+        """The text of each list of ids. Raises OverflowError or TypeError for an id that no token has."""
         ...
 
     def join(self, tokens: Sequence[str]) -> str:
@@ -128,14 +128,12 @@ class RustEngine:
         rest = [at for at, encoding in enumerate(found) if encoding is None]
         if not rest:
             return cast("Sequence[RawEncoding]", found), False
-        raws, complete = self._encode(
-            [items[at] for at in rest] if len(rest) < len(items) else items,
-            words=False,
-            specials=specials,
-            details=False,
-        )
         if len(rest) == len(items):
-            return raws, complete
+            return self._encode(items, words=False, specials=specials, details=False)
+        try:
+            raws, _ = self._encode([items[at] for at in rest], words=False, specials=specials, details=False)
+        except (TextInputError, TextEncodingError):
+            raise input_error(TypeError(), items, words=False) from None  # with their places among all items
         merged = cast("list[RawEncoding]", found)
         for at, raw in zip(rest, raws, strict=True):
             merged[at] = raw

@@ -19,13 +19,13 @@ UNLIMITED = 10**20
 
 
 class EncodeOptions(TypedDict, total=False):
-    """Options of `tokenizer(...)`, beside the text and `return_tensors`.
+    """Options of `tokenizer(...)`, beside the text and those that decide what kind of value comes back.
 
     `add_special_tokens` (True): apply the model's template. `padding` (False): True or "longest",
     "max_length", or not at all. `truncation`: True or "longest_first", "only_first", "only_second", or not
     at all; giving `max_length` without padding turns it on. `stride` (0): tokens that consecutive windows
     share.
-    `is_split_into_words`: the text is a list of words. `pad_to_multiple_of`: round padded lengths up.
+    `pad_to_multiple_of`: round padded lengths up.
     The sides default to the tokenizer's. `split_special_tokens`: treat special tokens in the text as text.
     `text_target`: texts to encode as the target of translation, whose ids come back as `labels`.
     """
@@ -35,13 +35,11 @@ class EncodeOptions(TypedDict, total=False):
     truncation: bool | TruncationStrategy | None
     max_length: int | None
     stride: int
-    is_split_into_words: bool
     pad_to_multiple_of: int | None
     padding_side: Side | None
     truncation_side: Side | None
     return_token_type_ids: bool | None
     return_attention_mask: bool | None
-    return_overflowing_tokens: bool
     return_special_tokens_mask: bool
     return_offsets_mapping: bool
     return_length: bool
@@ -115,12 +113,10 @@ class Defaults:
     pad_token_type_id: int
 
 
-def make_request(options: EncodeOptions) -> Request:
+def make_request(options: EncodeOptions, *, overflow: bool = False, words: bool = False) -> Request:
     """The request that `options` spell. Raises UnknownOptionError for a name that is not an option."""
-    if not options:
-        return DEFAULT_REQUEST
     try:
-        return Request(**options)
+        return Request(return_overflowing_tokens=overflow, is_split_into_words=words, **options)
     except TypeError:
         raise unknown_option(next(name for name in options if name not in Request._fields)) from None
 

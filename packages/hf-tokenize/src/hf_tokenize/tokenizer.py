@@ -90,6 +90,8 @@ class PreTrainedTokenizer(TokenTable):
         text_pair: TextInput | None = ...,
         *,
         return_tensors: Literal["np"],
+        return_overflowing_tokens: bool = ...,
+        is_split_into_words: bool = ...,
         **options: Unpack[EncodeOptions],
     ) -> BatchEncoding[NumpyArray]: ...
     @overload
@@ -99,8 +101,32 @@ class PreTrainedTokenizer(TokenTable):
         text_pair: TextInput | None = ...,
         *,
         return_tensors: Literal["pt"],
+        return_overflowing_tokens: bool = ...,
+        is_split_into_words: bool = ...,
         **options: Unpack[EncodeOptions],
     ) -> BatchEncoding[torch.Tensor]: ...
+    @overload
+    def __call__(
+        self,
+        text: TextInput,
+        text_pair: TextInput | None = ...,
+        *,
+        return_overflowing_tokens: Literal[True],
+        return_tensors: None = ...,
+        is_split_into_words: bool = ...,
+        **options: Unpack[EncodeOptions],
+    ) -> BatchEncoding[list[list[int]]]: ...
+    @overload
+    def __call__(
+        self,
+        text: Words,
+        text_pair: Words | None = ...,
+        *,
+        is_split_into_words: Literal[True],
+        return_tensors: None = ...,
+        return_overflowing_tokens: Literal[False] = ...,
+        **options: Unpack[EncodeOptions],
+    ) -> BatchEncoding[list[int]]: ...
     @overload
     def __call__(
         self,
@@ -108,6 +134,7 @@ class PreTrainedTokenizer(TokenTable):
         text_pair: str | None = ...,
         *,
         return_tensors: None = ...,
+        return_overflowing_tokens: Literal[False] = ...,
         **options: Unpack[EncodeOptions],
     ) -> BatchEncoding[list[int]]: ...
     @overload
@@ -117,6 +144,8 @@ class PreTrainedTokenizer(TokenTable):
         text_pair: TextBatch | None = ...,
         *,
         return_tensors: None = ...,
+        return_overflowing_tokens: Literal[False] = ...,
+        is_split_into_words: Literal[False] = ...,
         **options: Unpack[EncodeOptions],
     ) -> BatchEncoding[list[list[int]]]: ...
     @overload
@@ -126,31 +155,37 @@ class PreTrainedTokenizer(TokenTable):
         text_pair: TextInput | None = ...,
         *,
         return_tensors: TensorType | None = ...,
+        return_overflowing_tokens: bool = ...,
+        is_split_into_words: bool = ...,
         **options: Unpack[EncodeOptions],
-    ) -> BatchEncoding[object]: ...
+    ) -> BatchEncoding[Any]: ...
     def __call__(
         self,
         text: TextInput | None = None,
         text_pair: TextInput | None = None,
         *,
         return_tensors: TensorType | None = None,
+        return_overflowing_tokens: bool = False,
+        is_split_into_words: bool = False,
         **options: Unpack[EncodeOptions],
     ) -> BatchEncoding[Any]:
         """A batch with `input_ids`, `attention_mask` and what else the model reads, one row per text.
 
         `text` is a text, or a list of texts, pairs, or word lists (`is_split_into_words=True`); `text_pair` the
         second texts. One text gives flat lists, a list of texts lists of lists, `return_tensors` tensors of shape
-        (texts, tokens), and `return_overflowing_tokens` always rows. `EncodeOptions` describes the options.
+        (texts, tokens), and `return_overflowing_tokens`, which keeps what truncation cuts off, always rows.
+        `EncodeOptions` describes the other options.
 
         Raises TextInputError, TextEncodingError, OptionError, NoPadTokenError.
         """
-        if not options and type(text) is str and text_pair is None and return_tensors is None:
+        shape_asked = return_overflowing_tokens or is_split_into_words or return_tensors is not None
+        if not options and not shape_asked and type(text) is str and text_pair is None:
             return encode_plainly(self._own, text, self._plain)
-        request = make_request(options)
+        request = make_request(options, overflow=return_overflowing_tokens, words=is_split_into_words)
         plan = self._plan(request)
         if request.text_target is not None:
             return self._with_target(text, text_pair, plan, return_tensors)
-        items, batched = to_items(text, text_pair, words=request.is_split_into_words)
+        items, batched = to_items(text, text_pair, words=is_split_into_words)
         return encode(self._engine_for(request), items, plan, batched=batched, tensors=return_tensors)
 
     def _with_target(
@@ -188,10 +223,16 @@ class PreTrainedTokenizer(TokenTable):
         )
 
     def encode(
-        self, text: str | Words, text_pair: str | Words | None = None, **options: Unpack[EncodeOptions]
+        self,
+        text: str | Words,
+        text_pair: str | Words | None = None,
+        *,
+        is_split_into_words: bool = False,
+        **options: Unpack[EncodeOptions],
     ) -> list[int]:
         """The ids of one text or pair. Raises as calling the tokenizer does."""
-        return cast("list[int]", self(text, text_pair, return_tensors=None, **options)["input_ids"])
+        batch = self(text, text_pair, is_split_into_words=is_split_into_words, **options)
+        return cast("list[int]", batch["input_ids"])
 
     def tokenize(self, text: str, pair: str | None = None, *, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text in the spelling of the vocabulary; without special tokens by default."""

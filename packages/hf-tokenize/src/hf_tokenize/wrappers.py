@@ -136,7 +136,10 @@ class RemappedEngine:
 
     def decode(self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> list[str]:
         skip = {self._vocab[token] for token in self._special} if skip_special_tokens else set()
-        return [self.join([self._by_id.get(id, "") for id in ids if id not in skip]).strip() for ids in batch]
+        try:
+            return [self.join([self._by_id[id] for id in ids if id not in skip]).strip() for ids in batch]
+        except KeyError:
+            raise OverflowError from None
 
     def join(self, tokens: Sequence[str]) -> str:
         return self._inner.join(tokens)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hf_hub_io import JsonValue
+from hf_tokenize.errors import TokenizerFileError
 from hf_tokenize.load.files import CONFIG, SPECIAL_MAP, SideFiles, parse_token
 from hf_tokenize.special import ROLES, AddedToken, SpecialTokens
 
@@ -74,6 +75,12 @@ def read_added_tokens(files: SideFiles) -> dict[int, AddedToken]:
     found: dict[int, AddedToken] = {}
     if isinstance(decoder, dict):
         for key, value in decoder.items():
+            if not key.isdigit():
+                raise TokenizerFileError(
+                    f"added_tokens_decoder in {files.where(CONFIG)} has the key {key!r}, which is not an id",
+                    fix=f"correct {files.where(CONFIG)}",
+                    file=files.where(CONFIG),
+                )
             found[int(key)] = parse_token(
                 value, special=False, where=f"added_tokens_decoder in {files.where(CONFIG)}"
             )
