@@ -20,6 +20,28 @@ from hf_modeling.generation.stopping import (
 )
 from hf_modeling.generation.text import Detokenizer
 
+PROCESSOR_OPTIONS = (
+    "do_sample",
+    "guidance_scale",
+    "sequence_bias",
+    "encoder_repetition_penalty",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "encoder_no_repeat_ngram_size",
+    "bad_words_ids",
+    "min_length",
+    "min_new_tokens",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "remove_invalid_values",
+    "exponential_decay_length_penalty",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "watermarking_config",
+    "renormalize_logits",
+)
+"""Options that a processor may come from; a call with none of them set has none to make."""
+
 
 def make_processors(
     plan: Plan,

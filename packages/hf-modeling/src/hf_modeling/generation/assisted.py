@@ -15,6 +15,7 @@ from hf_modeling.cache import Replace
 from hf_modeling.generation.drafting import Draft, Drafter
 from hf_modeling.generation.errors import ContradictionError
 from hf_modeling.generation.run import Run
+from hf_modeling.outputs import CausalLMOutputWithPast
 
 # Axes: T tokens so far, N drafted tokens, V vocabulary.
 
@@ -37,7 +38,7 @@ def assisted(run: Run, drafter: Drafter) -> Iterator[list[int]]:
             fix="generate without an assistant",
         )
     output = run.prefill()
-    run.record.add_layers(output)
+    _keep_layers(run, output)
     logits_NV, draft = output.logits[0, -1:], Draft(tokens_N=run.ids[0, :0])
     while True:
         start = run.length
@@ -48,17 +49,23 @@ def assisted(run: Run, drafter: Drafter) -> Iterator[list[int]]:
         tokens, accepted = _checked(run, draft, torch.cat(scores))
         drafter.judge(len(draft.tokens_N), accepted)
         for i, token in enumerate(tokens):
-            run.record.add_scores(logits_NV[i : i + 1].float(), scores[i])
+            if run.record is not None:
+                run.record.add_scores(logits_NV[i : i + 1].float(), scores[i])
             yield run.append(run.ids.new_tensor([token]))
-            if run.is_over:
+            if run.over:
                 return
         cache.crop(run.prompt.length + run.generated - 1)
         draft = drafter.draft(run.ids, run.room - 1)
         output = run.call(
             torch.cat([run.ids[:, -1:], draft.tokens_N[None]], dim=1), keep=len(draft.tokens_N) + 1
         )
-        run.record.add_layers(output)
+        _keep_layers(run, output)
         logits_NV = output.logits[0]
+
+
+def _keep_layers(run: Run, output: CausalLMOutputWithPast) -> None:
+    if run.record is not None:
+        run.record.add_layers(output)
 
 
 def _checked(run: Run, draft: Draft, scores_NV: Tensor) -> tuple[list[int], int]:

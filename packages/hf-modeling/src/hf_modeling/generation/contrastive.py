@@ -33,22 +33,20 @@ def contrastive_search(run: Run) -> Iterator[list[int]]:
     run.needs_hidden = True
     alpha, k = config.penalty_alpha or 0.0, config.top_k or 1
     output = run.prefill()
-    known_BTD, logits_BV = _last_hidden(output), output.logits[:, -1]
+    known_BTD = _last_hidden(output)
     hidden_mask = None if run.prompt.mask is None else run.prompt.mask.bool()
     while True:
-        run.record.add_layers(output)
-        likely_BK = run.scores(logits_BV).softmax(dim=-1).topk(k)
+        likely_BK = run.scores(output).softmax(dim=-1).topk(k)
         cache.batch_repeat_interleave(k)
         output = run.call(likely_BK.indices.reshape(-1, 1))
         new_BKD = _last_hidden(output).view(-1, k, known_BTD.shape[-1])
         best_B = _ranked(known_BTD, new_BKD, hidden_mask, likely_BK.values, alpha).argmax(dim=-1)
         yield run.append(likely_BK.indices.gather(1, best_B[:, None])[:, 0])
-        if run.is_over:
+        if run.over:
             return
         rows_B = torch.arange(run.prompt.batch, device=best_B.device) * k + best_B
         cache.reorder(rows_B)
         output = _rows(output, rows_B)
-        logits_BV = output.logits[:, -1]
         known_BTD = torch.cat([known_BTD, _last_hidden(output)], dim=1)
         if hidden_mask is not None:
             hidden_mask = torch.nn.functional.pad(hidden_mask, (0, 1), value=True)

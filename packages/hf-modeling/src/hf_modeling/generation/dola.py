@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -32,13 +33,13 @@ def dola(run: Run) -> Iterator[list[int]]:
         run.plan.config.dola_layers, len(output.hidden_states or ()) - 1, tied=_tied(run)
     )
     while True:
-        run.record.add_layers(output)
         hidden = output.hidden_states
         assert hidden is not None, "hidden states were asked for"
         earlier_LBV = torch.stack([run.model.logits(hidden[layer][:, -1]).float() for layer in layers])
         contrast = contrasted(output.logits[:, -1].float(), earlier_LBV)
-        yield run.append(run.sampler(run.scores(contrast), run.generated))
-        if run.is_over:
+        output = replace(output, logits=contrast[:, None])
+        yield run.append(run.sampler(run.scores(output), run.generated))
+        if run.over:
             return
         output = run.step()
 

@@ -11,8 +11,7 @@ def decode(run: Run) -> Iterator[list[int]]:
     """Choose token after token until every sequence ended; gives the tokens of each step, -1 for ended rows."""
     output = run.prefill()
     while True:
-        run.record.add_layers(output)
-        yield run.append(run.sampler(run.scores(output.logits[:, -1]), run.generated))
-        if run.is_over:
+        yield run.append(run.sampler(run.scores(output), run.generated))
+        if run.over:
             return
         output = run.step()

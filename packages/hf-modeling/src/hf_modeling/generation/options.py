@@ -169,6 +169,8 @@ SAMPLING_ONLY: Mapping[str, float | int | None] = {
     "eta_cutoff": 0.0,
 }
 """Options that do nothing without sampling, and the value at which they do nothing with it."""
+BEAMS_ONLY = frozenset({"length_penalty", "early_stopping", "num_beam_groups", "diversity_penalty"})
+"""Options that do nothing without beams."""
 
 
 def merge_options(
@@ -182,27 +184,31 @@ def merge_options(
     """
     config = checkpoint if given is None else checkpoint.merged(given)
     config = config.replace(**options) if options else config
-    _refuse_without_effect(config, options)
+    if not config.do_sample and not options.keys().isdisjoint(SAMPLING_ONLY):
+        _refuse_without_sampling(config, options)
+    if (config.num_beams or 1) == 1 and not options.keys().isdisjoint(BEAMS_ONLY):
+        _refuse_without_beams(options)
     return config
 
 
-def _refuse_without_effect(config: GenerationConfig, options: GenerateOptions) -> None:
+def _refuse_without_sampling(config: GenerationConfig, options: GenerateOptions) -> None:
     # Only what this very call asks for: a checkpoint's own file may well hold sampling options for later.
-    if not config.do_sample:
-        for name, neutral in SAMPLING_ONLY.items():
-            value = options.get(name)
-            if value is not None and value != neutral:
-                raise ContradictionError(
-                    (f"{name}={value}", f"do_sample={config.do_sample}"),
-                    f"{name} changes what is sampled, and nothing is sampled",
-                    fix=f"pass do_sample=True, or leave {name} out",
-                )
-    if (config.num_beams or 1) == 1:
-        for name in ("length_penalty", "early_stopping", "num_beam_groups", "diversity_penalty"):
-            value = options.get(name)
-            if value not in (None, False, 1, 1.0, 0.0):
-                raise ContradictionError(
-                    (f"{name}={value}", "num_beams=1"),
-                    f"{name} belongs to beam search",
-                    fix=f"pass num_beams=2 or more, or leave {name} out",
-                )
+    for name, neutral in SAMPLING_ONLY.items():
+        value = options.get(name)
+        if value is not None and value != neutral:
+            raise ContradictionError(
+                (f"{name}={value}", f"do_sample={config.do_sample}"),
+                f"{name} changes what is sampled, and nothing is sampled",
+                fix=f"pass do_sample=True, or leave {name} out",
+            )
+
+
+def _refuse_without_beams(options: GenerateOptions) -> None:
+    for name in BEAMS_ONLY:
+        value = options.get(name)
+        if value not in (None, False, 1, 1.0, 0.0):
+            raise ContradictionError(
+                (f"{name}={value}", "num_beams=1"),
+                f"{name} belongs to beam search",
+                fix=f"pass num_beams=2 or more, or leave {name} out",
+            )

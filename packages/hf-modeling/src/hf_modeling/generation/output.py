@@ -68,10 +68,10 @@ class Record:
             hidden_states=[] if hidden_states else None,
         )
 
-    @property
-    def keeps_layers(self) -> bool:
-        """Whether the model has to give more than logits."""
-        return self.attentions is not None or self.hidden_states is not None
+    def add(self, output: CausalLMOutputWithPast, logits: Tensor, scores: Tensor) -> None:
+        """Keep what a step gave: its layers, raw logits, and scores."""
+        self.add_layers(output)
+        self.add_scores(logits, scores)
 
     def add_layers(self, output: CausalLMOutputWithPast) -> None:
         """Keep what the layers gave."""
@@ -81,7 +81,7 @@ class Record:
             self.hidden_states.append(output.hidden_states or ())
 
     def add_scores(self, logits: Tensor, scores: Tensor) -> None:
-        """Keep raw and processed logits of a step."""
+        """Keep raw and processed logits of a token."""
         if self.logits is not None:
             self.logits.append(logits)
         if self.scores is not None:
@@ -90,7 +90,7 @@ class Record:
     def output(
         self,
         sequences: Tensor,
-        reasons: list[FinishReason],
+        reasons: tuple[FinishReason, ...],
         cache: Cache | None,
         *,
         sequences_scores: Tensor | None = None,
@@ -99,7 +99,7 @@ class Record:
         """Everything collected, with the answer; tensors that gradients may be taken with."""
         return GenerateOutput(
             sequences=_usable(sequences),
-            finish_reasons=tuple(reasons),
+            finish_reasons=reasons,
             scores=_each(self.scores),
             logits=_each(self.logits),
             attentions=None if self.attentions is None else tuple(map(_all_of, self.attentions)),

@@ -70,6 +70,7 @@ class Plan:
 def make_plan(
     config: GenerationConfig,
     model_config: PreTrainedConfig,
+    eos: tuple[int, ...],
     *,
     prompt_length: int,
     assisted: bool = False,
@@ -83,7 +84,6 @@ def make_plan(
         OptionError: no length, no end token and no context to end at.
         ContradictionError: options that ask for two ways to decode.
     """
-    eos = token_ids(config.eos_token_id)
     return Plan(
         config=config,
         mode=choose_mode(config, assisted=assisted),
@@ -144,14 +144,9 @@ def choose_mode(config: GenerationConfig, *, assisted: bool = False) -> Generati
     return GenerationMode.SAMPLE if config.do_sample else GenerationMode.GREEDY_SEARCH
 
 
-def context_length(model_config: PreTrainedConfig) -> int | None:
-    """Tokens a model was made for, if its configuration says so."""
-    limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
-    return limit if isinstance(limit, int) and limit > 0 else None
-
-
 def _max_length(config: GenerationConfig, model_config: PreTrainedConfig, prompt: int) -> int:
-    context = context_length(model_config)
+    limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
+    context = limit if isinstance(limit, int) and limit > 0 else None
     if context is not None and prompt >= context:
         raise PromptTooLongError(prompt, context)
     if config.max_new_tokens is not None:
@@ -161,13 +156,13 @@ def _max_length(config: GenerationConfig, model_config: PreTrainedConfig, prompt
         if prompt >= config.max_length:
             raise PromptTooLongError(prompt, config.max_length, what="max_length")
         return config.max_length
-    if context is None:
-        if not token_ids(config.eos_token_id) and config.max_time is None and config.stop_strings is None:
-            raise OptionError(
-                "max_new_tokens", None, "given, as this model has neither an end token nor a longest context"
-            )
-        return prompt + UNBOUNDED
-    return context
+    if context is not None:
+        return context
+    if config.eos_token_id is None and config.max_time is None and config.stop_strings is None:
+        raise OptionError(
+            "max_new_tokens", None, "given, as this model has neither an end token nor a longest context"
+        )
+    return prompt + UNBOUNDED
 
 
 UNBOUNDED = 1 << 20

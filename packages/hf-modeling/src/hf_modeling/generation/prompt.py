@@ -24,15 +24,9 @@ class Prompt:
     """1 for real tokens (B, T); None when all are."""
     embeds: Tensor | None = None
     """Embeddings (B, T, D) that stand for the ids."""
-
-    @property
-    def batch(self) -> int:
-        return self.ids.shape[0] if self.embeds is None else self.embeds.shape[0]
-
-    @property
-    def length(self) -> int:
-        """Tokens in front of the first new one, padding included."""
-        return self.ids.shape[1] if self.embeds is None else self.embeds.shape[1]
+    batch: int
+    length: int
+    """Tokens in front of the first new one, padding included."""
 
     @property
     def padding_B(self) -> Tensor | None:
@@ -43,6 +37,7 @@ class Prompt:
         """Every `step`-th row: what `repeated` was given."""
         return replace(
             self,
+            batch=self.batch // step,
             given=self.given[::step],
             ids=self.ids[::step],
             mask=None if self.mask is None else self.mask[::step],
@@ -51,10 +46,9 @@ class Prompt:
 
     def repeated(self, times: int) -> Prompt:
         """Every row several times, copies side by side."""
-        if times == 1:
-            return self
         return replace(
             self,
+            batch=self.batch * times,
             given=self.given.repeat_interleave(times, dim=0),
             ids=self.ids.repeat_interleave(times, dim=0),
             mask=None if self.mask is None else self.mask.repeat_interleave(times, dim=0),
@@ -92,9 +86,9 @@ def prepare_prompt(
     if embeds is None and mask is None and pad is not None and pad not in eos:
         padded = ids != pad
         mask = None if bool(padded.all()) else padded
+    batch, length = ids.shape if embeds is None else embeds.shape[:2]
     if mask is None or bool(mask.all()):
-        return Prompt(given=ids, ids=ids, embeds=embeds)
-    length = ids.shape[1] if embeds is None else embeds.shape[1]
+        return Prompt(given=ids, ids=ids, embeds=embeds, batch=batch, length=length)
     if mask.shape != (ids.shape[0], length):
         raise PromptError(
             f"attention_mask has shape {tuple(mask.shape)}, the prompt has {ids.shape[0]} rows of {length} tokens",
@@ -152,5 +146,8 @@ def _padded_left(ids: Tensor, real: Tensor, embeds: Tensor | None) -> Prompt:
     mask = real.gather(1, order)
     if embeds is not None:
         moved = embeds.gather(1, order[..., None].expand_as(embeds))
-        return Prompt(given=ids, ids=ids, mask=mask.long(), embeds=moved)
-    return Prompt(given=ids, ids=ids.gather(1, order), mask=mask.long())
+        return Prompt(
+            given=ids, ids=ids, mask=mask.long(), embeds=moved, batch=mask.shape[0], length=mask.shape[1]
+        )
+    moved = ids.gather(1, order)
+    return Prompt(given=ids, ids=moved, mask=mask.long(), batch=mask.shape[0], length=mask.shape[1])

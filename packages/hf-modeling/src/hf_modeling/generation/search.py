@@ -18,7 +18,7 @@ from hf_modeling.generation.beams import (
     settle,
     start,
 )
-from hf_modeling.generation.output import GenerateOutput
+from hf_modeling.generation.output import GenerateOutput, Record
 from hf_modeling.generation.run import Run
 from hf_modeling.generation.stopping import FinishReason, reason_of
 
@@ -46,8 +46,7 @@ def beam_search(run: Run) -> GenerateOutput:
     sampled = bool(plan.config.do_sample)
     output = run.prefill()
     while True:
-        run.record.add_layers(output)
-        log_p = run.scores(output.logits[:, -1], state.flat_ids, normalise=True)
+        log_p = run.scores(output, state.flat_ids, log=True)
         found = extend(state, log_p, rules, sampled)
         ended_BC = ended(run, found.ids_BCT[:, :, : state.length + 1], rules)
         state = settle(state, found, ended_BC, rules)
@@ -75,9 +74,8 @@ def group_beam_search(run: Run) -> GenerateOutput:
     going = [True] * groups
     output = run.prefill()
     while True:
-        run.record.add_layers(output)
         ids = torch.stack([state.flat_ids.view(batch, each, -1) for state in states], dim=1).flatten(0, 2)
-        log_p = run.scores(output.logits[:, -1], ids, normalise=True)
+        log_p = run.scores(output, ids, log=True)
         taken_BV = torch.zeros(batch, log_p.shape[-1], device=log_p.device)
         origin_BGE = rows_BGE.clone()
         for g, state in enumerate(states):
@@ -118,9 +116,9 @@ def finish(run: Run, best: Hypotheses, rules: BeamRules) -> GenerateOutput:
     """The answer of a search; what was given as the prompt stands in front again."""
     per_prompt = run.plan.num_return_sequences
     given = run.prompt.given[:: run.plan.num_beams].repeat_interleave(per_prompt, dim=0)
-    return run.record.output(
+    return (run.record or Record()).output(
         torch.cat([given, best.ids[:, rules.prompt_length :]], dim=1),
-        [_reason(run, ids, origins, rules) for ids, origins in zip(best.ids, best.origins, strict=True)],
+        tuple(_reason(run, ids, origins, rules) for ids, origins in zip(best.ids, best.origins, strict=True)),
         run.cache,
         sequences_scores=best.scores,
         beam_indices=best.origins,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hf_config import GenerationConfig
-from hf_modeling.generation.assemble import make_criteria, make_processors
+from hf_modeling.generation.assemble import PROCESSOR_OPTIONS, make_criteria, make_processors
 from hf_modeling.generation.caches import check_cache, make_cache
 from hf_modeling.generation.drafting import (
     CONFIDENCE,
@@ -23,10 +23,10 @@ from hf_modeling.generation.errors import ContradictionError, DetokenizerNeededE
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.options import GenerateInputs
 from hf_modeling.generation.output import Record
-from hf_modeling.generation.plan import BEAMS, ONE_SEQUENCE, Plan, make_plan, need_pad, token_ids
+from hf_modeling.generation.plan import BEAMS, ONE_SEQUENCE, make_plan, need_pad, token_ids
 from hf_modeling.generation.processors.base import LogitsProcessor
 from hf_modeling.generation.processors.guidance import UnbatchedClassifierFreeGuidanceLogitsProcessor
-from hf_modeling.generation.prompt import Prompt, prepare_prompt
+from hf_modeling.generation.prompt import prepare_prompt
 from hf_modeling.generation.run import Run
 from hf_modeling.generation.sampling import sampler_for
 from hf_modeling.generation.unconditional import UnconditionalText
@@ -37,9 +37,9 @@ def start_run(
     model: LanguageModel, inputs: Tensor | None, config: GenerationConfig, given: GenerateInputs
 ) -> Run:
     """Everything that is checked and decided before the model runs."""
-    if isinstance(model, nn.Module) and model.device.type == "cpu":
+    if isinstance(model, nn.Module):
         prepare_for_inference(model)
-    vocabulary = model.vocabulary_size
+    vocabulary, eos = model.vocabulary_size, token_ids(config.eos_token_id)
     prompt = prepare_prompt(
         inputs,
         mask=given.get("attention_mask"),
@@ -47,62 +47,74 @@ def start_run(
         device=model.device,
         vocabulary=vocabulary,
         pad=config.pad_token_id,
-        eos=token_ids(config.eos_token_id),
+        eos=eos,
         bos=config.bos_token_id,
     )
-    assistant = given.get("assistant_model")
     plan = make_plan(
         config,
         model.config,
+        eos,
         prompt_length=prompt.length,
-        assisted=assistant is not None,
+        assisted=given.get("assistant_model") is not None,
         frequency_penalty=given.get("frequency_penalty", 0.0),
         presence_penalty=given.get("presence_penalty", 0.0),
     )
-    copies = plan.num_beams if plan.mode in BEAMS else plan.num_return_sequences
-    cache = given.get("past_key_values")
-    slack = SLACK if plan.mode in ONE_SEQUENCE else 0
+    cache, slack = given.get("past_key_values"), SLACK if plan.mode in ONE_SEQUENCE else 0
     if cache is None:
         cache = make_cache(model, plan, batch=prompt.batch, slack=slack)
     else:
-        cache = check_cache(cache, model, plan)
-    prompt = prompt.repeated(copies)
-    need_pad(plan, prompt.batch)
-    return Run(
+        check_cache(cache, model, plan)
+    copies = plan.num_beams if plan.mode in BEAMS else plan.num_return_sequences
+    if copies > 1:
+        prompt = prompt.repeated(copies)
+    seeds = given.get("seed")
+    run = Run(
         model=model,
         plan=plan,
         prompt=prompt,
         cache=cache,
-        sampler=sampler_for(bool(config.do_sample), _seeds(given.get("seed"), prompt.batch)),
-        processors=make_processors(
-            plan,
-            prompt,
-            vocabulary=vocabulary,
-            custom=given.get("logits_processor") or (),
-            allowed=given.get("prefix_allowed_tokens_fn"),
-            guidance=_guidance(model, plan, prompt, given),
-        ),
-        criteria=make_criteria(
-            plan, custom=given.get("stopping_criteria") or (), tokenizer=given.get("tokenizer")
-        ),
-        record=_record(config),
+        sampler=sampler_for(bool(config.do_sample), None if seeds is None else _seeds(seeds, prompt.batch)),
+        record=_record(config) if config.return_dict_in_generate else None,
         copies=copies,
     )
+    _attach(run, given)
+    return run
+
+
+def _attach(run: Run, given: GenerateInputs) -> None:
+    """Give a run its processors and criteria, where there are any."""
+    plan, values = run.plan, vars(run.plan.config)
+    custom, allowed = given.get("logits_processor"), given.get("prefix_allowed_tokens_fn")
+    penalised = plan.frequency_penalty or plan.presence_penalty
+    if custom or allowed or penalised or any(values[name] for name in PROCESSOR_OPTIONS):
+        guided = plan.config.guidance_scale not in (None, 1)
+        run.processors = make_processors(
+            plan,
+            run.prompt,
+            vocabulary=run.model.vocabulary_size,
+            custom=custom or (),
+            allowed=allowed,
+            guidance=_guidance(run, given) if guided else None,
+        )
+    stops = given.get("stopping_criteria")
+    if stops or values["stop_strings"] is not None or values["max_time"] is not None:
+        need_pad(plan, run.prompt.batch)
+        run.criteria = make_criteria(plan, custom=stops or (), tokenizer=given.get("tokenizer"))
 
 
 def checkpoint_options(model: LanguageModel) -> GenerationConfig:
     """The options that the checkpoint brought along, in either of its files."""
-    own = model.generation_config
-    return GenerationConfig.from_model_config(model.config) if own is None else own
+    if model.generation_config is None:
+        model.generation_config = GenerationConfig.from_model_config(model.config)
+    return model.generation_config
 
 
 def _record(config: GenerationConfig) -> Record:
-    wanted = bool(config.return_dict_in_generate)
     return Record.of(
-        scores=wanted and bool(config.output_scores),
-        logits=wanted and bool(config.output_logits),
-        attentions=wanted and bool(config.output_attentions),
-        hidden_states=wanted and bool(config.output_hidden_states),
+        scores=bool(config.output_scores),
+        logits=bool(config.output_logits),
+        attentions=bool(config.output_attentions),
+        hidden_states=bool(config.output_hidden_states),
     )
 
 
@@ -145,34 +157,29 @@ def make_drafter(run: Run, given: GenerateInputs) -> Drafter:
     return TranslatingDrafter(drafter, own, other, config.target_lookbehind or 10)
 
 
-def _guidance(
-    model: LanguageModel, plan: Plan, prompt: Prompt, given: GenerateInputs
-) -> LogitsProcessor | None:
+def _guidance(run: Run, given: GenerateInputs) -> LogitsProcessor:
     """The processor that guides away from the negative prompt."""
-    scale = plan.config.guidance_scale
-    if scale is None or scale == 1:
-        return None
-    if plan.mode in BEAMS:
+    if run.plan.mode in BEAMS:
         raise ContradictionError(
-            ("guidance_scale", plan.mode.value),
+            ("guidance_scale", run.plan.mode.value),
             "the second text cannot follow beams that change places",
             fix="pass num_beams=1",
         )
     unconditional = UnconditionalText(
-        model,
-        batch=prompt.batch,
-        prompt_length=prompt.ids.shape[1],
+        run.model,
+        batch=run.prompt.batch,
+        prompt_length=run.length,
         negative_ids=given.get("negative_prompt_ids"),
         negative_mask=given.get("negative_prompt_attention_mask"),
-        use_cache=plan.config.use_cache is not False,
+        use_cache=run.cache is not None,
     )
-    return UnbatchedClassifierFreeGuidanceLogitsProcessor(scale, unconditional)
+    return UnbatchedClassifierFreeGuidanceLogitsProcessor(
+        run.plan.config.guidance_scale or 1.0, unconditional
+    )
 
 
-def _seeds(seed: int | Sequence[int] | None, batch: int) -> Sequence[int] | None:
+def _seeds(seed: int | Sequence[int], batch: int) -> Sequence[int]:
     """One seed for every sequence; a single number counts up from itself."""
-    if seed is None:
-        return None
     seeds = [seed + row for row in range(batch)] if isinstance(seed, int) else list(seed)
     if len(seeds) != batch:
         raise OptionError("seed", seed, f"one number, or {batch}, one for every sequence")

@@ -32,6 +32,10 @@ MEAN_GAIN, LEAST_GAIN = 1.05, 0.8
 packed for some row counts only would need its weights in memory twice."""
 
 
+_DECIDED = "_hf_packing_decided"
+"""Attribute of a model that was prepared: its kind, and the layers that are packed."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackReport:
     """What `prepare_for_inference` did."""
@@ -66,16 +70,21 @@ def prepare_for_inference(model: nn.Module) -> PackReport:
 
     The packed copies serve calls without gradients only; parameters, `state_dict` and saving know nothing of
     them, and training mode, moving or casting the model, or a changed weight puts them aside. Weights that
-    show a file give their memory back, so that memory is held once. Calling again costs a check per layer.
+    show a file give their memory back, so that memory is held once. Calling again costs a check per packed
+    layer.
     """
-    if model.training or torch.compiler.is_compiling():
+    kind = next((p.dtype, p.device.type) for p in model.parameters())
+    if model.training or kind[1] != "cpu" or torch.compiler.is_compiling():
+        return PackReport()
+    decided = model.__dict__.get(_DECIDED)
+    if decided is not None and decided[0] == kind and all(_still_packed(layer) for layer in decided[1]):
         return PackReport()
     start = time.perf_counter()
     sites = [site for site in _sites(model) if not _is_settled(site)]
-    if not sites:
-        return PackReport()
     with torch.inference_mode(False), torch.no_grad():
         report = _pack_sites(sites)
+    packed = [m for m in model.modules() if isinstance(m, Linear) and m.packed is not None]
+    model.__dict__[_DECIDED] = (kind, packed)
     return PackReport(
         packed=report.packed,
         kept=report.kept,
@@ -85,8 +94,13 @@ def prepare_for_inference(model: nn.Module) -> PackReport:
     )
 
 
+def _still_packed(layer: Linear) -> bool:
+    return layer.packed is not None and layer.packed.is_trusted()
+
+
 def unpack(model: nn.Module) -> None:
     """Give up every packed copy in a model; layers run on their parameters again."""
+    model.__dict__.pop(_DECIDED, None)
     for module in model.modules():
         if isinstance(module, Linear):
             module.packed = None

@@ -113,6 +113,7 @@ class Engine:
             GenerationError, ConfigError: of the kind that says what is wrong with it. The engine goes on.
         """
         config = merge_options(self._defaults, None, request.options)
+        eos = token_ids(config.eos_token_id)
         ids = torch.tensor([list(request.prompt)], dtype=torch.long, device=self._model.device)
         prompt = prepare_prompt(
             ids.view(1, -1),
@@ -121,12 +122,13 @@ class Engine:
             device=self._model.device,
             vocabulary=self._model.vocabulary_size,
             pad=None,
-            eos=token_ids(config.eos_token_id),
+            eos=eos,
             bos=config.bos_token_id,
         )
         plan = make_plan(
             config,
             self._model.config,
+            eos,
             prompt_length=prompt.length,
             frequency_penalty=request.frequency_penalty,
             presence_penalty=request.presence_penalty,
