@@ -106,7 +106,7 @@ def build_differential(
 ) -> DifferentialAttentionLayer:
     """Differential attention."""
     norm = build_norm(spec.norm, 2 * spec.head_dim)
-    scoring = _scoring(spec.head_dim**-0.5, building)
+    scoring = _scoring(spec.head_dim**-0.5, building, dropout=spec.dropout)
     return DifferentialAttentionLayer(spec, norm, building.rotary(spec.rope), scoring, building.width, layer)
 
 

@@ -13,7 +13,9 @@ from hf_modeling.spec import (
     ChosenSoftmax,
     DecoderSpec,
     EmbedScale,
+    Ffn,
     LmHead,
+    Mixer,
     Moe,
     RmsNorm,
     Router,
@@ -65,7 +67,7 @@ def granite_experts(c: HasGranite) -> Moe:
     return mixture(*counts, c.hidden_act, router, balance=c.router_aux_loss_coef)
 
 
-def granite(c: HasGranite, mixers: Iterable[Attention], ffn: Moe) -> DecoderSpec:
+def granite(c: HasGranite, mixers: Iterable[Mixer], ffn: Ffn) -> DecoderSpec:
     """Pre-norm blocks with constant multipliers on embeddings, branches and logits."""
     norm, join = RmsNorm(eps=c.rms_norm_eps), Weighted(branch=c.residual_multiplier)
     blocks = (replace(pre_norm(one, ffn, norm), mixer_residual=join, ffn_residual=join) for one in mixers)

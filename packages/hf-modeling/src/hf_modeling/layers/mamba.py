@@ -90,7 +90,7 @@ class Mamba2Layer(Mixer):
         self.A_log = parameter(spec.heads)
         self.D = parameter(spec.heads)
         self.norm = None if norm is None else GroupedGatedNorm(norm, inner, spec)
-        self.out_proj = Linear(inner, width, bias=spec.bias)
+        self.out_proj = Linear(inner, width, bias=spec.output_bias)
         self.activation = PLAIN[spec.activation]
         self.parts = [inner, inner + 2 * maps, spec.heads]
         self.convolved = [inner, maps, maps]

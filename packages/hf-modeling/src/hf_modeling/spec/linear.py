@@ -83,7 +83,7 @@ class Mamba2:
     """State space duality (arXiv 2405.21060): `heads` of `head_dim` channels, `groups` of input/output maps.
 
     Steps are clamped to `step_limits`. `norm` acts on the gated output in `norm_groups` parts, or with
-    `norm_first` before it is gated. `multipliers` act on the five parts z, x, B, C, dt of the input
+    `norm_first` before it is gated. `bias` belongs to the projection in, `output_bias` to that out. `multipliers` act on the five parts z, x, B, C, dt of the input
     projection, `input_multiplier` before it and `output_multiplier` at the very end (Falcon H1).
     """
 
@@ -96,6 +96,7 @@ class Mamba2:
     norm_groups: int = 1
     norm_first: bool = False
     bias: bool = False
+    output_bias: bool = False
     conv_bias: bool = True
     activation: PlainActivation = "silu"
     step_limits: tuple[float, float] = (0.0, float("inf"))

@@ -24,6 +24,7 @@ class DifferentialAttention:
     norm: Norm
     start: float
     bias: bool = False
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
