@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from hf_modeling.cache import Cache
 from hf_modeling.cache.static import StaticCache
+from hf_modeling.cache.stored import Bits, offloaded_cache, quantized_cache
 from hf_modeling.generation.errors import CacheMismatchError, ContradictionError, OptionError
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.plan import Plan
@@ -37,8 +40,32 @@ def make_cache(model: LanguageModel, plan: Plan, *, batch: int, slack: int = 0) 
                 device=model.device,
                 slack=slack,
             )
+        case "quantized":
+            return quantized_cache(model.new_cache().layout, slack=slack, **_quantization(plan))
+        case "offloaded" | "offloaded_static" | "offloaded_hybrid" | "offloaded_hybrid_chunked":
+            return offloaded_cache(model.new_cache().layout, slack=slack)
         case _:
-            raise OptionError("cache_implementation", kind, "dynamic or static")
+            raise OptionError(
+                "cache_implementation",
+                kind,
+                "dynamic, static, quantized or offloaded; paged is generate_many's",
+            )
+
+
+class _Quantization(TypedDict, total=False):
+    bits: Bits
+    residual: int
+
+
+def _quantization(plan: Plan) -> _Quantization:
+    """The settings of a quantized cache, under the names that users of `cache_config` know."""
+    given = plan.config.cache_config or {}
+    bits, residual = given.get("nbits", 4), given.get("residual_length", 128)
+    if bits not in (2, 4, 8) or not isinstance(residual, int):
+        raise OptionError(
+            "cache_config", dict(given), "nbits 2, 4 or 8 and residual_length a number of tokens"
+        )
+    return {"bits": bits, "residual": residual}
 
 
 def check_cache(cache: Cache, model: LanguageModel, plan: Plan) -> Cache:
