@@ -1,6 +1,7 @@
 """Every decoder family against the peer: a row of `tiny_configs` each, all laws for each row."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,17 +12,34 @@ from hf_modeling import AutoModelForCausalLM
 from hf_modeling.families import model_types
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.show import show_model
+from integration_tests.families.golden import golden_file
 from integration_tests.families.oracle import LENGTH, Oracle, build_oracle, random_ids, relative_error
 from integration_tests.families.tiny_configs import ROWS, Row
 
 pytestmark = pytest.mark.parity
 TOLERANCE = 1e-5
-GOLDEN = Path(__file__).parent / "golden"
 KNOWN = set(model_types())
+QUICK = {
+    "llama",
+    "gemma2",
+    "gemma4_text",
+    "falcon-alibi",
+    "gpt2",
+    "qwen3_moe",
+    "gpt_oss",
+    "deepseek_v3",
+    "mamba2",
+}
+"""Rows of very different kinds, for a first look; the others are marked slow."""
 
 
 @pytest.fixture(
-    scope="module", params=[row for row in ROWS if row.model_type in KNOWN], ids=lambda row: row.name
+    scope="module",
+    params=[
+        pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow)
+        for row in ROWS
+        if row.model_type in KNOWN
+    ],
 )
 def row(request: pytest.FixtureRequest) -> Row:
     found: Row = request.param
@@ -90,7 +108,8 @@ def test_cached_steps_equal_one_pass(row: Row, model: PreTrainedModel) -> None:
 def test_loss_and_gradient_equal_the_peer(oracle: Oracle, model: PreTrainedModel) -> None:
     ids = random_ids(2, LENGTH)
     results = []
-    for side in (oracle.model, model):
+    sides: tuple[Any, Any] = (oracle.model, model)
+    for side in sides:
         side.zero_grad()
         loss = side(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()
@@ -129,5 +148,4 @@ def test_saved_files_are_the_peers_files(
 
 
 def test_printed_spec_is_the_golden_one(row: Row, model: PreTrainedModel) -> None:
-    golden = GOLDEN / f"{row.name}.txt"
-    assert show_model(model.config) == golden.read_text()
+    assert show_model(model.config) == golden_file(row).read_text()

@@ -41,6 +41,7 @@ BASE: Arguments = {
 }
 HEAD8: Arguments = {**BASE, "head_dim": 8}
 HEAD12: Arguments = {**BASE, "head_dim": 12}
+HEAD16: Arguments = {**BASE, "head_dim": 16}
 GPT2: Arguments = {
     "vocab_size": VOCABULARY,
     "n_embd": 32,
@@ -123,6 +124,15 @@ def rope(kind: str, **values: object) -> Arguments:
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **values}}
 
 
+# A short theta and a long training bring several pairs onto the ramp.
+YARN_ROPE: Arguments = {
+    "rope_type": "yarn",
+    "rope_theta": 100.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 1024,
+}
+YARN: Arguments = {"rope_parameters": YARN_ROPE, "max_position_embeddings": 4096}
+
 DENSE = [
     row("llama", HEAD8),
     row(
@@ -142,9 +152,7 @@ DENSE = [
         max_position_embeddings=8,
         turns_by_length=True,
     ),
-    row(
-        "llama-yarn", HEAD8, rope("yarn", factor=4.0, original_max_position_embeddings=16), model_type="llama"
-    ),
+    row("llama-yarn", HEAD16, YARN, model_type="llama"),
     row(
         "llama-llama3",
         HEAD8,
@@ -188,7 +196,7 @@ DENSE = [
         original_max_position_embeddings=8,
     ),
     row("gemma", HEAD12),
-    row("gemma2", HEAD12, sliding_window=5, query_pre_attn_scalar=20),
+    row("gemma2", HEAD12, sliding_window=5, query_pre_attn_scalar=20, attn_logit_softcapping=1.0),
     row(
         "gemma3_text",
         HEAD8,
@@ -197,7 +205,7 @@ DENSE = [
         query_pre_attn_scalar=20,
         final_logit_softcapping=20.0,
     ),
-    row("vaultgemma", HEAD8, sliding_window=5),
+    row("vaultgemma", HEAD8, sliding_window=5, attn_logit_softcapping=2.0),
     row(
         "gemma4_unified_text",
         HEAD8,
@@ -231,7 +239,7 @@ DENSE = [
     row("glm4", HEAD8),
     row("granite", BASE, GRANITE),
     row("hyperclovax", HEAD8, GRANITE, logits_scaling=0.5),
-    row("granite_swa", BASE, sliding_window=5, layer_rope_theta=[0, 1e4, 1e4, 5e3]),
+    row("granite_swa", BASE, sliding_window=5, layer_rope_theta=[0, 1e4, 1e4, 1e2]),
     row("cohere", BASE, use_qk_norm=True),
     row("cohere2", BASE, sliding_window=5),
     row("stablelm", BASE, qk_layernorm=True, use_qkv_bias=True, partial_rotary_factor=0.5),
@@ -371,14 +379,14 @@ MIXTURES = [
         shared_intermediate_size=24,
         attention_multiplier=0.3,
         sliding_window=5,
-        layer_rope_theta=[0, 1e4, 1e4, 5e3],
+        layer_rope_theta=[0, 1e4, 1e4, 1e2],
     ),
     row("gpt_oss", HEAD8, FOUR_LOCAL, sliding_window=5, rope_parameters=PLAIN_ROPE),
     row(
         "gpt_oss-yarn",
-        HEAD8,
+        HEAD16,
         FOUR_LOCAL,
-        rope("yarn", factor=4.0, original_max_position_embeddings=16, truncate=False),
+        {**YARN, "rope_parameters": {**YARN_ROPE, "truncate": False}},
         model_type="gpt_oss",
         sliding_window=5,
     ),
@@ -515,6 +523,7 @@ MIXTURES = [
         interleave_moe_layer_step=2,
         attention_chunk_size=5,
         floor_scale=4,
+        attn_scale=0.5,
     ),
     row(
         "beam",

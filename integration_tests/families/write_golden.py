@@ -3,26 +3,26 @@
 Read what git shows as changed before you commit it: a golden print is only as good as its last reader.
 """
 
-import sys
-from collections.abc import Sequence
+from argparse import ArgumentParser
 
 from hf_modeling.families import FAMILIES
 from integration_tests.families.golden import GOLDEN, golden_file, printed
 from integration_tests.families.tiny_configs import ROWS
 
 
-def main(names: Sequence[str]) -> int:
-    """Write the prints of the rows called `names`; 2 if there is a name that no row has."""
+def main() -> None:
+    """Write the prints of the rows named on the command line."""
     known = {row.name: row for row in ROWS if row.model_type in FAMILIES}
+    parser = ArgumentParser(description="Write golden prints of specs and weight tables anew.")
+    parser.add_argument("rows", nargs="*", metavar="row", help="a row of tiny_configs.py; all by default")
+    names: list[str] = parser.parse_args().rows
     unknown = sorted(set(names) - known.keys())
     if unknown:
-        print(f"no row is called {', '.join(unknown)}; rows are in tiny_configs.py", file=sys.stderr)
-        return 2
+        parser.error(f"no row is called {', '.join(unknown)}; rows are in tiny_configs.py")
     GOLDEN.mkdir(exist_ok=True)
     for name in names or known:
         golden_file(known[name]).write_text(printed(known[name]))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()
