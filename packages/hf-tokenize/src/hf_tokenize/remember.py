@@ -35,12 +35,19 @@ def build_memory(rust: tokenizers.Tokenizer, encode_words: EncodeWords) -> WordM
         tokens,
         normalized_tokens=any(token.normalized for token in added),
     )
-    template = None if separation is None else _template(rust)
-    if separation is None or template is None:
+    if separation is None:
         return None
     special = [token.content for token in added if not (token.special and rust.encode_special_tokens)]
-    memory = WordMemory(separation, encode_words, special=special, head=template[0], tail=template[1])
-    return memory if _confirmed(rust, memory) else None
+    try:
+        template = _template(rust)
+        if template is None:
+            return None
+        memory = WordMemory(separation, encode_words, special=special, head=template[0], tail=template[1])
+        return memory if _confirmed(rust, memory) else None
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        return None
 
 
 def _part(value: object) -> JsonValue:

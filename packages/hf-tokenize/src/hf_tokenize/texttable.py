@@ -90,7 +90,12 @@ def build_table(rust: tokenizers.Tokenizer) -> TextTable | None:
     parsed: JsonValue = json.loads(decoder.__getstate__())
     special = frozenset(id for id, token in rust.get_added_tokens_decoder().items() if token.special)
     table = _table_of(parsed, rust, special)
-    return table if table is not None and _confirmed(rust, table) else None
+    try:
+        return table if table is not None and _confirmed(rust, table) else None
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        return None
 
 
 def _table_of(decoder: JsonValue, rust: tokenizers.Tokenizer, special: frozenset[int]) -> TextTable | None:

@@ -207,11 +207,12 @@ def _turn_spans(template: ChatTemplate, messages: Conversation, text: str) -> li
 
 def _by_prefix(template: ChatTemplate, messages: Conversation, index: int, text: str) -> Span | None:
     try:
-        before = template.render(messages[:index], add_generation_prompt=True) if index else ""
+        before = template.render(messages[:index], add_generation_prompt=True)
+        has_prompt = before != template.render(messages[:index])
         through = template.render(messages[: index + 1])
     except ChatTemplateError:
         return None  # a template may refuse half a conversation
-    if index and through.startswith(before) and text.startswith(through):
+    if has_prompt and through.startswith(before) and text.startswith(through):
         stop = len(through)
         # White space after the end-of-turn token belongs to the template, not to the turn.
         while stop > len(before) and text[stop - 1].isspace():

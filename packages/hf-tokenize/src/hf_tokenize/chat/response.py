@@ -106,6 +106,10 @@ def _read_calls(body: str) -> list[ToolCall]:
     ]
     if elements:
         return elements
+    name, marked, arguments = body.partition("[ARGS]")
+    if marked:
+        value = _json_or_text(arguments.strip())
+        return [ToolCall(name=name.strip(), arguments=value, text=body)] if isinstance(value, dict) else []
     start = min((at for at in (body.find("{"), body.find("[")) if at >= 0), default=-1)
     if start < 0:
         return []
@@ -113,7 +117,7 @@ def _read_calls(body: str) -> list[ToolCall]:
         value, _ = json.JSONDecoder().raw_decode(body[start:])
     except ValueError:
         return []
-    name = body[:start].strip().removesuffix("[ARGS]").strip()
+    name = body[:start].strip()
     if name and isinstance(value, dict):
         return [ToolCall(name=name, arguments=value, text=body.strip())]
     return [call for item in (value if isinstance(value, list) else [value]) if (call := _one_call(item))]
