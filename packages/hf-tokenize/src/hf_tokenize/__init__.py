@@ -11,10 +11,16 @@ tokenizer.batch_decode(batch.input_ids, skip_special_tokens=True)
 
 from hf_tokenize.auto import AutoTokenizer
 from hf_tokenize.batch import BatchEncoding
+from hf_tokenize.chat.apply import ChatOptions
+from hf_tokenize.chat.limits import TemplateLimits
+from hf_tokenize.chat.response import ParsedResponse, ToolCall
 from hf_tokenize.encoding import CharSpan, Encoding, TokenSpan
+from hf_tokenize.explain import Steps, TokenRow, steps, token_rows
+from hf_tokenize.fingerprint import check_fingerprint
 from hf_tokenize.options import EncodeOptions, PaddingStrategy, Side, TensorType, TruncationStrategy
 from hf_tokenize.settings import Settings, TokenizerOptions
 from hf_tokenize.special import AddedToken, SpecialTokens
+from hf_tokenize.stream import TextStream
 from hf_tokenize.tokenizer import PreTrainedTokenizer
 
 __all__ = [
@@ -22,15 +28,25 @@ __all__ = [
     "AutoTokenizer",
     "BatchEncoding",
     "CharSpan",
+    "ChatOptions",
     "EncodeOptions",
     "Encoding",
     "PaddingStrategy",
+    "ParsedResponse",
     "PreTrainedTokenizer",
     "Settings",
     "Side",
     "SpecialTokens",
+    "Steps",
+    "TemplateLimits",
     "TensorType",
+    "TextStream",
+    "TokenRow",
     "TokenSpan",
     "TokenizerOptions",
+    "ToolCall",
     "TruncationStrategy",
+    "check_fingerprint",
+    "steps",
+    "token_rows",
 ]

@@ -131,6 +131,16 @@ class TokenTable:
         return self._engine.vocab()
 
     @property
+    def engine(self) -> Engine:
+        """What turns text into ids; it cannot be changed either."""
+        return self._engine
+
+    @property
+    def added_vocabulary(self) -> Mapping[str, int]:
+        """The tokens that text is split at before the subword model, with their ids."""
+        return {token.content: id for id, token in self._engine.added_tokens().items()}
+
+    @property
     def added_tokens_decoder(self) -> Mapping[int, AddedToken]:
         """The tokens that text is split at before the subword model, by id."""
         return self._engine.added_tokens()

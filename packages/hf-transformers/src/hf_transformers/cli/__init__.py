@@ -15,6 +15,7 @@ from hf_transformers.cli.export_command import export_code
 from hf_transformers.cli.run_command import run
 from hf_transformers.cli.show_command import show
 from hf_transformers.cli.terminal import errors_console
+from hf_transformers.cli.tokenize_commands import register
 
 # Commands import torch and models inside their bodies, so that `hft --help` stays instant.
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command()(chat)
 app.command()(show)
 app.command()(export_code)
 app.command()(env)
+register(app)
 
 
 def main() -> None:
