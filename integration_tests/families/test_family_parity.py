@@ -14,32 +14,16 @@ from hf_modeling.model import PreTrainedModel
 from hf_modeling.show import show_model
 from integration_tests.families.golden import golden_file
 from integration_tests.families.oracle import LENGTH, Oracle, build_oracle, random_ids, relative_error
-from integration_tests.families.tiny_configs import ROWS, Row
+from integration_tests.families.tiny_configs import ROWS, Row, marked
 
 pytestmark = pytest.mark.parity
 TOLERANCE = 1e-5
 KNOWN = set(model_types())
-QUICK = {
-    "llama",
-    "gemma2",
-    "gemma4_text",
-    "falcon-alibi",
-    "gpt2",
-    "qwen3_moe",
-    "gpt_oss",
-    "deepseek_v3",
-    "mamba2",
-}
-"""Rows of very different kinds, for a first look; the others are marked slow."""
 
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow)
-        for row in ROWS
-        if row.model_type in KNOWN
-    ],
+    params=marked(row for row in ROWS if row.model_type in KNOWN),
 )
 def row(request: pytest.FixtureRequest) -> Row:
     found: Row = request.param
@@ -122,27 +106,23 @@ def test_loss_and_gradient_equal_the_peer(oracle: Oracle, model: PreTrainedModel
 
 
 def test_bfloat16_is_as_close_as_the_peer(oracle: Oracle) -> None:
-    from transformers import AutoModelForCausalLM as PeerAuto
-
     ids = random_ids(2, LENGTH)
     exact = oracle.logits(ids)
     ours = run(AutoModelForCausalLM.from_pretrained(oracle.folder, dtype=torch.bfloat16), ids)
-    theirs = run(PeerAuto.from_pretrained(oracle.folder, dtype=torch.bfloat16).eval(), ids)
+    theirs = run(oracle.reloaded(oracle.folder, dtype=torch.bfloat16), ids)
     assert typical_error(ours, exact) < 2 * typical_error(theirs, exact) + 0.01
 
 
 def test_saved_files_are_the_peers_files(
     row: Row, oracle: Oracle, model: PreTrainedModel, tmp_path: Path
 ) -> None:
-    from transformers import AutoModelForCausalLM as PeerAuto
-
     model.save_pretrained(tmp_path)
     files = (load_file(folder / "model.safetensors") for folder in (tmp_path, oracle.folder))
     ours, theirs = ({n: t for n, t in file.items() if not n.endswith(row.unlike)} for file in files)
     assert sorted(ours) == sorted(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     ids = random_ids(1, LENGTH)
-    peer = PeerAuto.from_pretrained(tmp_path).eval()
+    peer = oracle.reloaded(tmp_path)
     with torch.no_grad():
         assert relative_error(peer(input_ids=ids).logits, oracle.logits(ids)) < TOLERANCE
 

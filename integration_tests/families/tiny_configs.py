@@ -1,557 +1,34 @@
-"""Tiny but complete configurations of every decoder family: data for the parity table.
+"""All rows of the parity table: tiny but complete configurations of every decoder family.
 
-A row names a model type and the arguments that make it small while every mechanism of the family still
-acts: windows shorter than the sequence, fewer key/value heads than heads, multipliers away from one, more
-than one group of experts. Several rows of one type exercise its variants.
+Dense decoders and mixtures of experts are in files of their own; those with mixers of their own are here.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
-Arguments = Mapping[str, object]
+import pytest
 
+from integration_tests.families.dense_rows import DENSE
+from integration_tests.families.mixture_rows import MIXTURES
+from integration_tests.families.rows import (
+    BASE,
+    DELTA,
+    EXPERTS,
+    FOUR,
+    FOUR_LOCAL,
+    GRANITE,
+    HEAD8,
+    LATENT,
+    MAMBA2,
+    PLAIN_ROPE,
+    SMALL,
+    VOCABULARY,
+    Arguments,
+    Row,
+    row,
+    without,
+)
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One model to compare; `name` is the test id.
-
-    `turns_by_length`: rotary frequencies depend on the longest position so far. `unlike`: how names end of
-    tensors that the peer does not write as it should: a comment in the row says why.
-    """
-
-    name: str
-    model_type: str
-    turns_by_length: bool = False
-    unlike: tuple[str, ...] = ()
-    arguments: Arguments = field(default_factory=dict)
-
-
-VOCABULARY = 96
-BASE: Arguments = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 48,
-    "max_position_embeddings": 64,
-    "pad_token_id": None,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-HEAD8: Arguments = {**BASE, "head_dim": 8}
-HEAD12: Arguments = {**BASE, "head_dim": 12}
-HEAD16: Arguments = {**BASE, "head_dim": 16}
-GPT2: Arguments = {
-    "vocab_size": VOCABULARY,
-    "n_embd": 32,
-    "n_layer": 4,
-    "n_head": 4,
-    "n_positions": 64,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": None,
-}
-SMALL: Arguments = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 64,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-EXPERTS: Arguments = {"moe_intermediate_size": 40, "num_experts_per_tok": 2}
-FOUR: Arguments = {"num_experts": 4, **EXPERTS}
-FOUR_LOCAL: Arguments = {"num_local_experts": 4, "num_experts_per_tok": 2}
-LATENT: Arguments = {
-    **BASE,
-    "num_key_value_heads": 4,
-    "kv_lora_rank": 16,
-    "q_lora_rank": 12,
-    "qk_nope_head_dim": 8,
-    "qk_rope_head_dim": 4,
-    "v_head_dim": 6,
-}
-GRANITE: Arguments = {
-    "embedding_multiplier": 3.0,
-    "logits_scaling": 2.0,
-    "residual_multiplier": 0.5,
-    "attention_multiplier": 0.3,
-}
-DELTA: Arguments = {
-    "linear_key_head_dim": 6,
-    "linear_value_head_dim": 10,
-    "linear_num_key_heads": 2,
-    "linear_num_value_heads": 4,
-}
-MAMBA2: Arguments = {
-    "mamba_n_heads": 8,
-    "mamba_d_head": 8,
-    "mamba_n_groups": 2,
-    "mamba_d_state": 6,
-    "mamba_chunk_size": 8,
-}
-PLAIN_ROPE: Arguments = {"rope_type": "default", "rope_theta": 10000.0}
-ALTERNATING = ["full_attention", "sliding_attention"] * 2
-
-
-def without(arguments: Arguments, *names: str) -> Arguments:
-    return {name: value for name, value in arguments.items() if name not in names}
-
-
-def row(
-    name: str,
-    *parts: Arguments,
-    model_type: str = "",
-    turns_by_length: bool = False,
-    unlike: tuple[str, ...] = (),
-    **extra: object,
-) -> Row:
-    merged: dict[str, object] = {}
-    for part in (*parts, extra):
-        merged.update(part)
-    return Row(
-        name=name,
-        model_type=model_type or name,
-        turns_by_length=turns_by_length,
-        unlike=unlike,
-        arguments=merged,
-    )
-
-
-def rope(kind: str, **values: object) -> Arguments:
-    return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **values}}
-
-
-# A short theta and a long training bring several pairs onto the ramp.
-YARN_ROPE: Arguments = {
-    "rope_type": "yarn",
-    "rope_theta": 100.0,
-    "factor": 4.0,
-    "original_max_position_embeddings": 1024,
-}
-YARN: Arguments = {"rope_parameters": YARN_ROPE, "max_position_embeddings": 4096}
-
-DENSE = [
-    row("llama", HEAD8),
-    row(
-        "llama-bias-tied",
-        BASE,
-        model_type="llama",
-        attention_bias=True,
-        mlp_bias=True,
-        tie_word_embeddings=True,
-    ),
-    row("llama-linear", HEAD8, rope("linear", factor=4.0), model_type="llama"),
-    row(
-        "llama-dynamic",
-        HEAD8,
-        rope("dynamic", factor=4.0),
-        model_type="llama",
-        max_position_embeddings=8,
-        turns_by_length=True,
-    ),
-    row("llama-yarn", HEAD16, YARN, model_type="llama"),
-    row(
-        "llama-llama3",
-        HEAD8,
-        rope(
-            "llama3",
-            factor=8.0,
-            low_freq_factor=1.0,
-            high_freq_factor=4.0,
-            original_max_position_embeddings=16,
-        ),
-        model_type="llama",
-    ),
-    row("internlm3", HEAD8, attention_bias=True, mlp_bias=True),
-    row("iquestcoder", HEAD8),
-    row("mistral", HEAD8, sliding_window=5),
-    row("ministral", HEAD8, sliding_window=5),
-    row(
-        "ministral3",
-        HEAD8,
-        rope("yarn", factor=4.0, original_max_position_embeddings=4, llama_4_scaling_beta=0.1),
-    ),
-    row("cwm", HEAD8, sliding_window=5, rope_parameters=PLAIN_ROPE),
-    row("qwen2", BASE, use_sliding_window=True, sliding_window=5, max_window_layers=2),
-    row("qwen3", HEAD12),
-    row("seed_oss", HEAD8),
-    row("arcee", HEAD8),
-    row("helium", HEAD8),
-    row("ernie4_5", HEAD8),
-    row("phi3", BASE, partial_rotary_factor=0.5),
-    row(
-        "phi3-longrope",
-        BASE,
-        rope(
-            "longrope",
-            short_factor=[1.0, 1.1, 1.3, 1.5],
-            long_factor=[1.0, 2.0, 3.0, 4.0],
-            original_max_position_embeddings=8,
-        ),
-        model_type="phi3",
-        turns_by_length=True,
-        original_max_position_embeddings=8,
-    ),
-    row("gemma", HEAD12),
-    row("gemma2", HEAD12, sliding_window=5, query_pre_attn_scalar=20, attn_logit_softcapping=1.0),
-    row(
-        "gemma3_text",
-        HEAD8,
-        num_hidden_layers=6,
-        sliding_window=5,
-        query_pre_attn_scalar=20,
-        final_logit_softcapping=20.0,
-    ),
-    row("vaultgemma", HEAD8, sliding_window=5, attn_logit_softcapping=2.0),
-    row(
-        "gemma4_unified_text",
-        HEAD8,
-        num_hidden_layers=6,
-        sliding_window=5,
-        attention_k_eq_v=True,
-        num_global_key_value_heads=1,
-        global_head_dim=16,
-        num_kv_shared_layers=2,
-        layer_types=["sliding_attention", "full_attention"] * 3,
-    ),
-    row(
-        "gemma4_text",
-        HEAD8,
-        num_hidden_layers=6,
-        sliding_window=5,
-        attention_k_eq_v=True,
-        num_global_key_value_heads=1,
-        global_head_dim=16,
-        num_kv_shared_layers=2,
-        layer_types=["sliding_attention", "full_attention"] * 3,
-        hidden_size_per_layer_input=6,
-        vocab_size_per_layer_input=VOCABULARY,
-        enable_moe_block=True,
-        num_experts=4,
-        top_k_experts=2,
-        moe_intermediate_size=40,
-        use_double_wide_mlp=True,
-    ),
-    row("glm", HEAD8),
-    row("glm4", HEAD8),
-    row("granite", BASE, GRANITE),
-    row("hyperclovax", HEAD8, GRANITE, logits_scaling=0.5),
-    row("granite_swa", BASE, sliding_window=5, layer_rope_theta=[0, 1e4, 1e4, 1e2]),
-    row("cohere", BASE, use_qk_norm=True),
-    row("cohere2", BASE, sliding_window=5),
-    row("stablelm", BASE, qk_layernorm=True, use_qkv_bias=True, partial_rotary_factor=0.5),
-    row(
-        "stablelm-parallel",
-        BASE,
-        model_type="stablelm",
-        use_parallel_residual=True,
-        partial_rotary_factor=0.5,
-    ),
-    row("starcoder2", BASE, sliding_window=5),
-    row("nemotron", HEAD8),
-    row("jais2", HEAD8),
-    row("smollm3", BASE),
-    row("persimmon", SMALL, intermediate_size=48),
-    row("phi", BASE, qk_layernorm=True),
-    row("olmo", BASE, clip_qkv=0.3),
-    row("olmo2", BASE),
-    row("olmo3", BASE, sliding_window=5),
-    row("exaone4", BASE, sliding_window=5),
-    row(
-        "cohere_compass_text",
-        BASE,
-        sliding_window=5,
-        logit_scale=0.3,
-        layer_types=ALTERNATING,
-        rope_parameters={"sliding_attention": PLAIN_ROPE, "full_attention": None},
-    ),
-    row("hunyuan_v1_dense", HEAD8),
-    row("apertus", BASE, rope_parameters=PLAIN_ROPE),
-    row("nanochat", BASE),
-    row("bitnet", BASE),
-    row(
-        "hunyuan_v1_dense-alpha",
-        HEAD8,
-        rope("dynamic", alpha=50.0, factor=1.0),
-        model_type="hunyuan_v1_dense",
-    ),
-    row("gpt2", GPT2),
-    row("gpt2-inverse-layer", GPT2, model_type="gpt2", scale_attn_by_inverse_layer_idx=True),
-    row("gpt-sw3", GPT2),
-    row("gpt_bigcode", GPT2),
-    row("gpt_bigcode-heads", GPT2, model_type="gpt_bigcode", multi_query=False),
-    row(
-        "gpt_neo",
-        without(SMALL, "num_hidden_layers", "num_attention_heads"),
-        num_layers=4,
-        num_heads=4,
-        attention_types=[[["global", "local"], 2]],
-        window_size=5,
-    ),
-    row("gpt_neox", BASE),
-    row("gpt_neox-sequential", BASE, model_type="gpt_neox", use_parallel_residual=False, rotary_pct=0.5),
-    row("gpt_neox_japanese", SMALL, intermediate_multiple_size=2),
-    row("gptj", GPT2, rotary_dim=4),
-    row("codegen", GPT2, rotary_dim=4, n_ctx=64),
-    row("opt", SMALL, ffn_dim=48, word_embed_proj_dim=32, pad_token_id=1),
-    row(
-        "opt-post-norm",
-        SMALL,
-        model_type="opt",
-        ffn_dim=48,
-        word_embed_proj_dim=16,
-        do_layer_norm_before=False,
-        pad_token_id=1,
-    ),
-    row(
-        "bloom",
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        n_layer=3,
-        n_head=4,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=3,
-    ),
-    row("falcon", SMALL),
-    row("falcon-grouped", SMALL, model_type="falcon", num_kv_heads=2, new_decoder_architecture=True),
-    row(
-        "falcon-alibi",
-        SMALL,
-        model_type="falcon",
-        alibi=True,
-        multi_query=False,
-        parallel_attn=False,
-        bias=True,
-    ),
-    row("mpt", vocab_size=VOCABULARY, d_model=32, n_heads=4, n_layers=3, max_seq_len=64),
-    row(
-        "xglm",
-        vocab_size=VOCABULARY,
-        d_model=32,
-        ffn_dim=48,
-        num_layers=3,
-        attention_heads=4,
-        max_position_embeddings=64,
-    ),
-    row("biogpt", SMALL, intermediate_size=48, bos_token_id=0, pad_token_id=1),
-    row("openai-gpt", vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=3, n_head=4),
-    row("ctrl", vocab_size=VOCABULARY, n_positions=64, n_embd=32, dff=48, n_layer=3, n_head=4),
-    row(
-        "modernbert-decoder",
-        SMALL,
-        num_hidden_layers=4,
-        intermediate_size=48,
-        local_attention=8,
-        pad_token_id=3,
-        cls_token_id=1,
-        sep_token_id=2,
-        layer_types=ALTERNATING,
-    ),
-]
-
-MIXTURES = [
-    row("mixtral", HEAD8, FOUR_LOCAL),
-    row(
-        "qwen2_moe",
-        BASE,
-        FOUR,
-        shared_expert_intermediate_size=24,
-        norm_topk_prob=True,
-        decoder_sparse_step=2,
-        use_sliding_window=True,
-        sliding_window=5,
-        max_window_layers=2,
-    ),
-    row("qwen3_moe", HEAD12, EXPERTS, num_local_experts=4, norm_topk_prob=True, mlp_only_layers=[0]),
-    row("mellum", HEAD8, EXPERTS, num_local_experts=4, sliding_window=5, layer_types=ALTERNATING),
-    row("olmoe", BASE, num_experts=4, num_experts_per_tok=2, clip_qkv=0.4),
-    row("flex_olmo", BASE, num_experts=4, num_experts_per_tok=2),
-    row("granitemoe", BASE, FOUR_LOCAL, GRANITE),
-    row("granitemoeshared", BASE, FOUR_LOCAL, shared_intermediate_size=24, attention_multiplier=0.3),
-    row(
-        "granitemoe_swa",
-        BASE,
-        FOUR_LOCAL,
-        shared_intermediate_size=24,
-        attention_multiplier=0.3,
-        sliding_window=5,
-        layer_rope_theta=[0, 1e4, 1e4, 1e2],
-    ),
-    row("gpt_oss", HEAD8, FOUR_LOCAL, sliding_window=5, rope_parameters=PLAIN_ROPE),
-    row(
-        "gpt_oss-yarn",
-        HEAD16,
-        FOUR_LOCAL,
-        {**YARN, "rope_parameters": {**YARN_ROPE, "truncate": False}},
-        model_type="gpt_oss",
-        sliding_window=5,
-    ),
-    row("phimoe", BASE, FOUR_LOCAL, attention_bias=True, lm_head_bias=True),
-    # Only within the trained length: beyond it the peer keeps the short divisors under the long factor, where
-    # the model's authors change both (and so does the peer for Phi-3, whose row goes beyond).
-    row(
-        "phimoe-longrope",
-        BASE,
-        FOUR_LOCAL,
-        rope(
-            "longrope",
-            short_factor=[1.0, 1.1, 1.3, 1.5],
-            long_factor=[1.0, 2.0, 3.0, 4.0],
-            short_mscale=1.2,
-            long_mscale=1.3,
-            original_max_position_embeddings=32,
-        ),
-        model_type="phimoe",
-    ),
-    row(
-        "dots1",
-        HEAD12,
-        EXPERTS,
-        n_routed_experts=4,
-        n_shared_experts=2,
-        first_k_dense_replace=1,
-        n_group=1,
-        topk_group=1,
-        norm_topk_prob=True,
-        routed_scaling_factor=1.7,
-        sliding_window=5,
-        max_window_layers=2,
-    ),
-    row(
-        "glm4_moe",
-        HEAD12,
-        EXPERTS,
-        n_routed_experts=4,
-        n_shared_experts=2,
-        first_k_dense_replace=1,
-        n_group=2,
-        topk_group=1,
-        norm_topk_prob=True,
-        routed_scaling_factor=1.7,
-        use_qk_norm=True,
-        attention_bias=True,
-    ),
-    row("solar_open", without(HEAD8, "intermediate_size"), EXPERTS, n_routed_experts=4, n_shared_experts=1),
-    row("exaone_moe", HEAD12, FOUR, num_shared_experts=1, sliding_window=5),
-    row(
-        "ernie4_5_moe",
-        BASE,
-        moe_num_experts=4,
-        moe_k=2,
-        moe_num_shared_experts=2,
-        moe_layer_start_index=1,
-        moe_layer_end_index=-1,
-        moe_intermediate_size=40,
-        use_bias=True,
-    ),
-    row("minimax_m2", HEAD8, FOUR_LOCAL, rotary_dim=4),
-    row(
-        "afmoe",
-        HEAD8,
-        FOUR,
-        num_shared_experts=1,
-        num_dense_layers=1,
-        sliding_window=5,
-        route_scale=1.5,
-        mup_enabled=True,
-    ),
-    row(
-        "laguna",
-        HEAD8,
-        FOUR,
-        shared_expert_intermediate_size=24,
-        sliding_window=5,
-        layer_types=ALTERNATING,
-        num_attention_heads_per_layer=[4, 6, 4, 6],
-        moe_routed_scaling_factor=1.5,
-        moe_router_logit_softcapping=2.0,
-    ),
-    row(
-        "laguna-features",
-        HEAD8,
-        FOUR,
-        model_type="laguna",
-        gating="per-element",
-        shared_expert_intermediate_size=24,
-        num_attention_heads_per_layer=[4, 4, 6, 6],
-    ),
-    row(
-        "kolibri1",
-        without(HEAD8, "intermediate_size"),
-        EXPERTS,
-        num_hidden_layers=5,
-        num_local_experts=4,
-        shared_expert_intermediate_size=24,
-        sliding_window=5,
-    ),
-    row("flint", HEAD8, FOUR, shared_expert_intermediate_size=24, sliding_window=5),
-    row("hy_v3", HEAD8, FOUR, num_shared_experts=1, router_scaling_factor=1.5),
-    row(
-        "mimo_v2_flash",
-        HEAD12,
-        EXPERTS,
-        v_head_dim=8,
-        n_routed_experts=4,
-        n_group=1,
-        topk_group=1,
-        sliding_window=5,
-        layer_types=ALTERNATING,
-        attention_value_scale=0.7,
-    ),
-    row(
-        "cohere2_moe",
-        HEAD8,
-        num_hidden_layers=5,
-        num_experts=4,
-        num_experts_per_tok=2,
-        num_shared_experts=1,
-        sliding_window=5,
-        first_k_dense_replace=1,
-        prefix_dense_intermediate_size=24,
-        expert_selection_fn="sigmoid",
-    ),
-    row(
-        "llama4_text",
-        HEAD8,
-        num_local_experts=4,
-        num_experts_per_tok=1,
-        intermediate_size_mlp=40,
-        interleave_moe_layer_step=2,
-        attention_chunk_size=5,
-        floor_scale=4,
-        attn_scale=0.5,
-    ),
-    row(
-        "beam",
-        HEAD8,
-        FOUR,
-        n_group=2,
-        topk_group=1,
-        sliding_window=5,
-        layer_types=["sliding_attention", "full_attention"] * 2,
-        mlp_layer_types=["dense", "sparse", "sparse", "sparse"],
-    ),
-    row("hunyuan_v1_moe", HEAD8, num_experts=4, moe_topk=2),
-    row("hunyuan_v1_moe-layers", HEAD8, model_type="hunyuan_v1_moe", num_experts=4, moe_topk=[1, 2, 3, 2]),
-    row("aria_text", HEAD8, moe_num_experts=4, moe_topk=2, moe_num_shared_experts=2),
-    row(
-        "dbrx",
-        vocab_size=VOCABULARY,
-        d_model=32,
-        n_heads=4,
-        n_layers=3,
-        max_seq_len=64,
-        attn_config={"kv_n_heads": 2, "clip_qkv": 0.4, "rope_theta": 10000.0},
-        ffn_config={"ffn_hidden_size": 24, "moe_num_experts": 4, "moe_top_k": 2},
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=None,
-    ),
-]
+__all__ = ["DENSE", "MIXERS", "MIXTURES", "QUICK", "ROWS", "VOCABULARY", "Row", "marked"]
 
 LATENT_MOE: Arguments = {**LATENT, **EXPERTS, "n_routed_experts": 4, "n_shared_experts": 2}
 SPARSE_LATENT: Arguments = {
@@ -590,6 +67,53 @@ MIXERS = [
     row("axk1", LATENT_MOE, TWO_GROUPS),
     row("deepseek_v32", SPARSE_LATENT),
     row("glm_moe_dsa", SPARSE_LATENT, indexer_types=["full", "shared", "full", "shared"]),
+    row("axk2", without(SPARSE_LATENT, "n_group", "topk_group"), gated_norm_rank=5),
+    row(
+        "mistral4",
+        LATENT_MOE,
+        TWO_GROUPS,
+        peer_class="Mistral4ForCausalLM",  # the peer's automatic class does not know it
+        first_k_dense_replace=1,
+        routed_scaling_factor=1.5,
+        rope_parameters={
+            **PLAIN_ROPE,
+            "partial_rotary_factor": 1 / 3,
+            "llama_4_scaling_beta": 0.5,
+            "original_max_position_embeddings": 4,
+        },
+    ),
+    row(
+        "dots3_note_text",
+        without(SPARSE_LATENT, "n_shared_experts"),
+        n_shared_experts=2,
+        head_dim=8,
+        shared_experts_intermediate_size=24,
+        layer_types=["indexed_attention", "sliding_attention"] * 2,
+        sliding_window=5,
+        swa_num_attention_heads=2,
+        swa_num_key_value_heads=2,
+        swa_q_lora_rank=10,
+        swa_kv_lora_rank=14,
+        swa_head_dim=6,
+        swa_qk_nope_head_dim=4,
+        swa_qk_rope_head_dim=2,
+        swa_v_head_dim=5,
+    ),
+    row(
+        "minimax_m3_vl_text",
+        HEAD8,
+        FOUR_LOCAL,
+        rope_parameters={**PLAIN_ROPE, "partial_rotary_factor": 0.5},
+        dense_intermediate_size=40,
+        shared_intermediate_size=24,
+        swiglu_limit=0.5,
+        mlp_layer_types=["dense", "sparse", "sparse", "sparse"],
+        layer_types=["full_attention", "minimax_m3_sparse", "minimax_m3_sparse", "minimax_m3_sparse"],
+        index_n_heads=2,
+        index_head_dim=6,
+        index_block_size=2,
+        index_topk_blocks=3,
+    ),
     row(
         "qwen3_next",
         HEAD8,
@@ -784,3 +308,22 @@ MIXERS = [
 ]
 
 ROWS = [*DENSE, *MIXTURES, *MIXERS]
+QUICK = {
+    "llama",
+    "gemma2",
+    "gemma4_text",
+    "falcon-alibi",
+    "gpt2",
+    "qwen3_moe",
+    "gpt_oss",
+    "deepseek_v3",
+    "mamba2",
+}
+"""Rows of very different kinds, for a first look; the others are marked slow."""
+
+
+def marked(rows: Iterable[Row]) -> list[object]:
+    """The rows as parameters of tests: those that are not for a first look are marked slow."""
+    return [
+        pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in rows
+    ]
