@@ -10,13 +10,13 @@ that fails half way is written over by the next. Where gradients are recorded no
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import Final, Self, final
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Self, final
 
 import torch
 from torch import Tensor
 
-from hf_modeling.cache.states import Layout, Replace, Ring
+from hf_modeling.cache.states import Layout, Ring
 from hf_modeling.errors import CacheError
 
 ROOM: Final = 64
@@ -47,27 +47,9 @@ class _Buffer:
     tensor: Tensor | None = None
     origin: int = 0
 
-    def grow(self, new_BNTH: Tensor, past: int) -> Tensor:
-        """`DynamicCache.extend` where there is no room, or gradients are recorded, or a prompt is long."""
-        first, new = max(0, past - self.keep), new_BNTH.shape[2]
-        tensor = self.tensor
-        old = None if tensor is None or past == first else tensor.narrow(2, first - self.origin, past - first)
-        if torch.is_grad_enabled() and (new_BNTH.requires_grad or (old is not None and old.requires_grad)):
-            self.tensor = new_BNTH if old is None else torch.cat((old, new_BNTH), dim=2)
-            self.origin = first
-            return self.tensor
-        visible = new_BNTH if old is None else torch.cat((old, new_BNTH), dim=2)
-        # A prompt longer than the window is looked at whole, and only its end is stored.
-        B, N, total, H = visible.shape
-        stored = min(total, max(self.keep, 1))
-        with torch.inference_mode(False):  # so that calls outside inference mode can write here
-            self.tensor = visible.new_empty(B, N, stored + max(ROOM, stored // 4), H)
-        self.tensor.narrow(2, 0, stored).copy_(visible.narrow(2, total - stored, stored))
-        self.origin = past + new - stored
-        return visible
-
 
 @final
+@dataclass(eq=False)
 class DynamicCache:
     """A cache that grows. Make one with `model.new_cache()`, or from a model's `cache_layout`.
 
@@ -75,41 +57,50 @@ class DynamicCache:
     (drafted tokens that turned out wrong); without windows any number can be taken back.
     """
 
-    capacity: int | None = None
+    capacity: ClassVar[int | None] = None
 
-    def __init__(self, layout: Layout, *, slack: int = 0) -> None:
-        self.layout = layout
-        self.slack = slack
-        self.length = 0
-        self.valid_BS: Tensor | None = None
-        self.next_position_B1: Tensor | None = None
-        self._values: list[dict[str, Tensor]] = [{} for _ in layout]
-        self._buffers = [
-            {
-                name: _Buffer(state.window - 1 + slack if isinstance(state, Ring) else EVERYTHING)
-                for name, state in states.items()
-                if not isinstance(state, Replace)
-            }
-            for states in layout
-        ]
+    layout: Layout
+    slack: int = field(default=0, kw_only=True)
+    length: int = field(default=0, init=False)
+    valid_BS: Tensor | None = field(default=None, init=False)
+    next_position_B1: Tensor | None = field(default=None, init=False)
+    _values: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False, repr=False)
+    _buffers: dict[tuple[int, str], _Buffer] = field(default_factory=dict, init=False, repr=False)
 
     def extend(self, layer: int, name: str, new_BNTH: Tensor) -> Tensor:
         """Store new tokens; returns all (B, N, S, H) that the new queries may look at, oldest first."""
-        buffer = self._buffers[layer][name]
-        tensor, start, new = buffer.tensor, self.length - buffer.origin, new_BNTH.shape[2]
-        if tensor is None or start + new > tensor.shape[2] or new > buffer.keep or torch.is_grad_enabled():
-            return buffer.grow(new_BNTH, self.length)
-        tensor.narrow(2, start, new).copy_(new_BNTH)
-        first = max(0, start - buffer.keep)
-        return tensor.narrow(2, first, start + new - first)
+        past, (B, N, new, H) = self.length, new_BNTH.shape
+        buffer = self._buffers.get((layer, name))
+        if buffer is None:
+            state = self.layout[layer][name]
+            keep = state.window - 1 + self.slack if isinstance(state, Ring) else EVERYTHING
+            buffer = self._buffers[layer, name] = _Buffer(keep)
+        tensor, keep, start = buffer.tensor, buffer.keep, past - buffer.origin
+        first = max(0, start - keep)
+        if not (tensor is None or start + new > tensor.shape[2] or new > keep or torch.is_grad_enabled()):
+            tensor.narrow(2, start, new).copy_(new_BNTH)
+            return tensor.narrow(2, first, start + new - first)
+        old = None if tensor is None or start == first else tensor.narrow(2, first, start - first)
+        visible = new_BNTH if old is None else torch.cat((old, new_BNTH), dim=2)
+        if torch.is_grad_enabled() and visible.requires_grad:
+            buffer.tensor, buffer.origin = visible, buffer.origin + first
+            return visible
+        # A prompt longer than the window is looked at whole, and only its end is stored.
+        total = visible.shape[2]
+        stored = min(total, max(keep, 1))
+        with torch.inference_mode(False):  # so that calls outside inference mode can write here
+            buffer.tensor = visible.new_empty(B, N, stored + max(ROOM, stored // 4), H)
+        buffer.tensor.narrow(2, 0, stored).copy_(visible.narrow(2, total - stored, stored))
+        buffer.origin = past + new - stored
+        return visible
 
     def get(self, layer: int, name: str) -> Tensor | None:
         """The value of a replace state; None before the first `put`."""
-        return self._values[layer].get(name)
+        return self._values.get((layer, name))
 
     def put(self, layer: int, name: str, value: Tensor) -> None:
         """Replace the value of a replace state."""
-        self._values[layer][name] = value
+        self._values[layer, name] = value
 
     def query_order(self, new: int, device: torch.device) -> Tensor:
         """Order of `new` tokens about to be written, (T,)."""
@@ -139,12 +130,12 @@ class DynamicCache:
         after = max(0, self.length + length) if length < 0 else length
         if after >= self.length:
             return
-        if after > 0 and any(self._values):
+        if after > 0 and self._values:
             raise CacheError(
                 f"cannot go back from {self.length} to {after} tokens: recurrent layers keep only their last state",
                 fix="clone() the cache before the tokens that may be taken back",
             )
-        for buffer in self._all_buffers():
+        for buffer in self._buffers.values():
             if buffer.tensor is not None and max(0, after - buffer.keep) < buffer.origin:
                 raise CacheError(
                     f"cannot go back from {self.length} to {after} tokens: a layer with a window has forgotten "
@@ -160,14 +151,14 @@ class DynamicCache:
         self.length = after
         if after == 0:
             self.valid_BS = self.next_position_B1 = None
-            self._values = [{} for _ in self.layout]
+            self._values = {}
 
     def reorder(self, rows_B: Tensor) -> None:
         """Row i becomes what row `rows_B[i]` was; rows may repeat or be left out."""
-        for buffer in self._all_buffers():
+        for buffer in self._buffers.values():
             if buffer.tensor is not None:
                 buffer.tensor = _selected(buffer.tensor.narrow(2, 0, self.length - buffer.origin), rows_B)
-        self._values = [{k: v.index_select(0, rows_B) for k, v in layer.items()} for layer in self._values]
+        self._values = {key: value.index_select(0, rows_B) for key, value in self._values.items()}
         if self.valid_BS is not None:
             self.valid_BS = self.valid_BS.index_select(0, rows_B)
         if self.next_position_B1 is not None:
@@ -175,26 +166,22 @@ class DynamicCache:
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Every row `repeats` times, copies side by side."""
-        held = [b.tensor for b in self._all_buffers() if b.tensor is not None]
-        held += [value for layer in self._values for value in layer.values()]
+        held = [b.tensor for b in self._buffers.values() if b.tensor is not None]
+        held += self._values.values()
         if held:
             self.reorder(torch.arange(held[0].shape[0], device=held[0].device).repeat_interleave(repeats))
 
     def nbytes(self) -> int:
         """Bytes of memory held, spare room included."""
-        values = sum(value.nbytes for layer in self._values for value in layer.values())
-        return values + sum(b.tensor.nbytes for b in self._all_buffers() if b.tensor is not None)
+        values = sum(value.nbytes for value in self._values.values())
+        return values + sum(b.tensor.nbytes for b in self._buffers.values() if b.tensor is not None)
 
     def clone(self) -> Self:
         """An independent copy."""
         copy = type(self)(self.layout, slack=self.slack)
         copy.advance(self.length, self.valid_BS, self.next_position_B1)
-        copy._values = [{name: value.clone() for name, value in layer.items()} for layer in self._values]
-        copy._buffers = [
-            {name: _Buffer(b.keep, _copied(b.tensor), b.origin) for name, b in layer.items()}
-            for layer in self._buffers
-        ]
+        copy._values = {key: value.clone() for key, value in self._values.items()}
+        copy._buffers = {
+            key: _Buffer(b.keep, _copied(b.tensor), b.origin) for key, b in self._buffers.items()
+        }
         return copy
-
-    def _all_buffers(self) -> list[_Buffer]:
-        return [buffer for layer in self._buffers for buffer in layer.values()]
