@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, cast, final, overload
 
 from hf_tokenize.batch import BatchEncoding
-from hf_tokenize.chat.apply import ChatOptions, apply_chat_template
-from hf_tokenize.chat.render import Conversation
-from hf_tokenize.chat.response import ParsedResponse, parse_response
 from hf_tokenize.cleanup import clean_up_spaces
 from hf_tokenize.decode import IdBatch, Ids, as_ids, decode_batch
 from hf_tokenize.encode import Plan, encode, encode_plainly
 from hf_tokenize.engine import Engine
 from hf_tokenize.errors import TokenIdError
-from hf_tokenize.fingerprint import fingerprint
 from hf_tokenize.inputs import TextInput, Words, to_items
 from hf_tokenize.languages import by_language
 from hf_tokenize.options import (
@@ -33,16 +29,17 @@ from hf_tokenize.options import (
     plan_truncation,
 )
 from hf_tokenize.padding import Encoded, pad_rows
-from hf_tokenize.save import push_tokenizer, save_tokenizer, with_sections
 from hf_tokenize.settings import Settings, TokenizerOptions, apply_options
 from hf_tokenize.special import AddedToken, assign_roles
-from hf_tokenize.stream import TextStream
 from hf_tokenize.table import TokenTable
-from hf_tokenize.train import train_engine
 
 if TYPE_CHECKING:
     import torch
 
+    from hf_tokenize.chat.apply import ChatOptions
+    from hf_tokenize.chat.render import Conversation
+    from hf_tokenize.chat.response import ParsedResponse
+    from hf_tokenize.stream import TextStream
     from hf_tokenize.tensors import NumpyArray
 
 TextBatch: TypeAlias = (
@@ -50,6 +47,7 @@ TextBatch: TypeAlias = (
 )
 
 
+# What only some programs use (chats, streams, training, saving) is imported by the methods that need it.
 @final
 class PreTrainedTokenizer(TokenTable):
     """Turns text into what a model reads, and token ids into text.
@@ -334,10 +332,14 @@ class PreTrainedTokenizer(TokenTable):
         With `tokenize=False` the text itself; do not encode it again with special tokens, it has them. `ChatOptions`
         describes the options. Raises ChatTemplateError, ChatTemplateLimitError, OptionError.
         """
+        from hf_tokenize.chat.apply import apply_chat_template
+
         return apply_chat_template(self, conversation, options, tokenize=tokenize)
 
     def parse_response(self, response: str | Ids) -> ParsedResponse:
         """A model's reply, as text or ids, taken apart into reasoning, tool calls and content."""
+        from hf_tokenize.chat.response import parse_response
+
         text = response if isinstance(response, str) else self.decode(response)
         return parse_response(text, special=self._settings.special.all())
 
@@ -345,6 +347,8 @@ class PreTrainedTokenizer(TokenTable):
 
     def stream(self, *, skip_special_tokens: bool = False) -> TextStream:
         """A decoder for one growing sequence of ids, which never returns half a character."""
+        from hf_tokenize.stream import TextStream
+
         return TextStream(self._target, skip_special_tokens=skip_special_tokens)
 
     def streams(self, count: int, *, skip_special_tokens: bool = False) -> tuple[TextStream, ...]:
@@ -409,6 +413,8 @@ class PreTrainedTokenizer(TokenTable):
 
         `special_tokens_map` gives special tokens new spellings; `length` is the number of texts, if known.
         """
+        from hf_tokenize.train import train_engine
+
         renamed = special_tokens_map or {}
         engine = train_engine(
             self._engine.to_json(),
@@ -427,16 +433,22 @@ class PreTrainedTokenizer(TokenTable):
 
     def save_pretrained(self, save_directory: str | Path) -> tuple[Path, ...]:
         """Writes the tokenizer's files into a folder and returns their paths; the peer reads them too."""
+        from hf_tokenize.save import save_tokenizer
+
         return save_tokenizer(self, save_directory)
 
     def push_to_hub(
         self, repo_id: str, *, token: str | None = None, commit_message: str | None = None
     ) -> str:
         """Uploads the tokenizer's files to a Hub repository; returns the address of the commit."""
+        from hf_tokenize.save import push_tokenizer
+
         return push_tokenizer(self, repo_id, token=token, commit_message=commit_message)
 
     def to_json(self) -> str | None:
         """The text of a `tokenizer.json`; None for a tokenizer that this format cannot express."""
+        from hf_tokenize.save import with_sections
+
         text = self._own.to_json()
         if text is None:
             return None
@@ -444,4 +456,6 @@ class PreTrainedTokenizer(TokenTable):
 
     def fingerprint(self) -> str:
         """A short name for everything that decides which ids a text becomes; equal for equal tokenizers."""
+        from hf_tokenize.fingerprint import fingerprint
+
         return fingerprint(self._engine)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from hf_hub_io import Repo
-from hf_tokenize.families import CLASS_OF_MODEL
 from hf_tokenize.fingerprint import check_fingerprint, short
 from hf_tokenize.languages import RULES
 from hf_tokenize.load.agree import check_agreement
+from hf_tokenize.load.classes import CLASS_OF_MODEL
 from hf_tokenize.load.files import (
     CONFIG,
     FILE_HASH_KEY,
