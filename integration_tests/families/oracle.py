@@ -20,6 +20,14 @@ class Oracle:
     model: nn.Module
     folder: Path
 
+    def reloaded(self, folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
+        """The peer's model as it reads it from `folder`."""
+        from transformers import PreTrainedModel
+
+        assert isinstance(self.model, PreTrainedModel)
+        loaded: nn.Module = type(self.model).from_pretrained(folder, dtype=dtype).eval()
+        return loaded
+
     def logits(self, ids_BT: Tensor) -> Tensor:
         """The peer's logits in one uncached forward pass without padding."""
         with torch.no_grad():
@@ -35,7 +43,10 @@ def build_oracle(row: Row, folder: Path) -> Oracle:
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     config = transformers.AutoConfig.for_model(row.model_type, **row.arguments)
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    if row.peer_class == "AutoModelForCausalLM":
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    else:
+        model = getattr(transformers, row.peer_class)(config).eval()
     if model._supports_sdpa:
         model.set_attn_implementation("eager")
     fill(model)

@@ -76,10 +76,14 @@ MIXERS = [
         first_k_dense_replace=1,
         routed_scaling_factor=1.5,
         rope_parameters={
-            **PLAIN_ROPE,
+            "rope_type": "yarn",
+            "rope_theta": 10000.0,
             "partial_rotary_factor": 1 / 3,
-            "llama_4_scaling_beta": 0.5,
+            "factor": 4.0,
             "original_max_position_embeddings": 4,
+            "mscale": 1.0,
+            "mscale_all_dim": 0.5,
+            "llama_4_scaling_beta": 0.5,
         },
     ),
     row(

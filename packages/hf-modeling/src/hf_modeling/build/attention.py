@@ -17,6 +17,7 @@ from hf_modeling.layers.activation import PLAIN
 from hf_modeling.layers.attend import Attend, Backend, EagerAttend, SdpaAttend
 from hf_modeling.layers.attention import AttentionLayer, BorrowingAttentionLayer, Scoring
 from hf_modeling.layers.base import Layer, Linear, Mixer, parameter
+from hf_modeling.layers.block_index import BlockIndexer
 from hf_modeling.layers.heads import (
     Clip,
     ExpLog,
@@ -30,6 +31,7 @@ from hf_modeling.layers.heads import (
 from hf_modeling.masks import window_of
 from hf_modeling.spec import (
     Attention,
+    BlockIndex,
     ExpLogScale,
     FloorLogScale,
     KeyAsValue,
@@ -84,6 +86,8 @@ def build_attention(spec: Attention, layer: int, building: Building) -> Mixer:
             shared=layer in building.lenders,
         )
         _add_key_value_stages(built, spec, value_dim, building)
+        if spec.index is not None:
+            _add_index(built, spec.index, spec.heads, layer, building)
     built.query_stages = _query_stages(built, spec, building)
     if spec.gate is not None:
         features = value_dim if spec.gate.per == "feature" else 1
@@ -93,6 +97,13 @@ def build_attention(spec: Attention, layer: int, building: Building) -> Mixer:
     if spec.output_norm is not None:
         built.attn_sub_norm = build_norm(spec.output_norm, spec.heads * value_dim)
     return built
+
+
+def _add_index(built: AttentionLayer, spec: BlockIndex, heads: int, layer: int, building: Building) -> None:
+    norms = (build_norm(spec.norm, spec.head_dim), build_norm(spec.norm, spec.head_dim))
+    rotary = building.rotary(spec.rope)
+    built.indexer = BlockIndexer(spec, norms, rotary, building.width, heads, layer)
+    built.states = {**built.states, "index_key": Append(heads=1, features=spec.head_dim)}
 
 
 def build_scoring(spec: Attention, building: Building) -> Scoring:
@@ -184,7 +195,7 @@ def _query_stages(
 ) -> tuple[Stage, ...]:
     stages = _turning(built, "q_norm", spec.heads, spec, building)
     if spec.position_scale is not None:
-        stages.append(_scale_by_position(spec.position_scale))
+        stages.append(scale_by_position(spec.position_scale))
     return tuple(stages)
 
 
@@ -235,7 +246,8 @@ def _qk_norm(spec: QkNorm, heads: int, head_dim: int) -> tuple[Layer, Stage]:
             assert_never(spec.over)
 
 
-def _scale_by_position(spec: PositionScale) -> Stage:
+def scale_by_position(spec: PositionScale) -> Stage:
+    """Queries that grow with their position."""
     match spec:
         case FloorLogScale(beta=beta, period=period, shift=shift):
             return ScaleByPosition(FloorLog(beta=beta, period=period, shift=shift))

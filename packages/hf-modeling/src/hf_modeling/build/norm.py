@@ -7,6 +7,7 @@ from typing import assert_never
 from hf_modeling.layers.base import Identity, Layer
 from hf_modeling.layers.norm import (
     EachHeadNormLayer,
+    GatedRmsNormLayer,
     LayerNormLayer,
     LayerNormPlusOneLayer,
     RmsNormLayer,
@@ -14,7 +15,7 @@ from hf_modeling.layers.norm import (
     RmsNormWideLayer,
     RmsScaleLayer,
 )
-from hf_modeling.spec import LayerNorm, Norm, RmsNorm
+from hf_modeling.spec import GatedRmsNorm, LayerNorm, Norm, RmsNorm
 
 
 def build_norm(spec: Norm | None, features: int) -> Layer:
@@ -30,6 +31,8 @@ def build_norm(spec: Norm | None, features: int) -> Layer:
             return RmsNormWideLayer(features, spec.eps)
         case RmsNorm():
             return RmsNormLayer(features, spec.eps)
+        case GatedRmsNorm():
+            return GatedRmsNormLayer(features, spec.eps, spec.rank)
         case LayerNorm(weight="plus_one"):
             return LayerNormPlusOneLayer(features, spec.eps, bias=spec.bias)
         case LayerNorm():

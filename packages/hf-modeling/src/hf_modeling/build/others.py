@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from hf_modeling.build.attention import build_attention, choose_attend
+from hf_modeling.build.attention import build_attention, choose_attend, scale_by_position
 from hf_modeling.build.norm import build_norm
 from hf_modeling.build.shared import Building
 from hf_modeling.errors import SpecError
 from hf_modeling.layers.attend import EagerAttend
 from hf_modeling.layers.attention import Scoring
 from hf_modeling.layers.delta import GatedDeltaLayer, KimiDeltaLayer, LightningLayer
-from hf_modeling.layers.latent import Indexer, LatentAttentionLayer
+from hf_modeling.layers.latent import Indexer, LatentAttentionLayer, LatentNorms
 from hf_modeling.layers.mamba import Mamba1Layer, Mamba2Layer
 from hf_modeling.layers.special import DifferentialAttentionLayer, MixtureOfAttentionLayer, PairLayer
 from hf_modeling.spec import (
@@ -27,27 +25,27 @@ from hf_modeling.spec import (
     MaskRule,
     MixtureOfAttention,
     OwnIndex,
-    PreviousIndex,
+    RmsNorm,
 )
 
 
 def build_latent(spec: LatentAttention, layer: int, building: Building) -> LatentAttentionLayer:
     """Latent attention, with an indexer where it has its own."""
-    query_norm = None if spec.query_rank is None else build_norm(spec.norm, spec.query_rank)
     indexer = None
     if isinstance(spec.index, OwnIndex):
         read = spec.query_rank or building.width
         indexer = Indexer(spec.index, building.rotary(spec.index.rope), building.width, read, layer)
-    return LatentAttentionLayer(
-        spec,
-        (query_norm, build_norm(spec.norm, spec.kv_rank)),
-        None if spec.rope is None else building.rotary(spec.rope),
-        _scoring(spec.scale, building, rule=spec.mask, dropout=spec.dropout),
-        indexer,
-        building.width,
-        layer,
-        follows=isinstance(spec.index, PreviousIndex),
+    norms = LatentNorms(
+        query=build_norm(spec.norm, spec.query_rank or 0),
+        latent=build_norm(spec.norm, spec.kv_rank),
+        rope=build_norm(spec.rope_norm, spec.rope_dim),
     )
+    rotary = None if spec.rope is None else building.rotary(spec.rope)
+    scoring = _scoring(spec.scale, building, rule=spec.mask, dropout=spec.dropout)
+    built = LatentAttentionLayer(spec, norms, rotary, scoring, indexer, building.width, layer)
+    if spec.position_scale is not None:
+        built.query_stages = (scale_by_position(spec.position_scale),)
+    return built
 
 
 def build_gated_delta(spec: GatedDelta, layer: int, building: Building) -> GatedDeltaLayer:
@@ -97,7 +95,7 @@ def build_mamba2(spec: Mamba2, layer: int, building: Building) -> Mamba2Layer:
         )
     channels = spec.heads * spec.head_dim // spec.norm_groups
     # The weight spans all groups, so the layer holds it; the norm only normalises.
-    norm = None if spec.norm is None else build_norm(replace(spec.norm, weight="none"), channels)
+    norm = None if spec.norm is None else build_norm(RmsNorm(eps=spec.norm.eps, weight="none"), channels)
     return Mamba2Layer(spec, norm, building.width, layer)
 
 

@@ -18,7 +18,9 @@ from hf_modeling.layers.activation import Unary
 from hf_modeling.layers.alibi import AlibiBias
 from hf_modeling.layers.attend import Attend, EagerAttend
 from hf_modeling.layers.base import Layer, Linear, Mixer, parameter, together
+from hf_modeling.layers.block_index import BlockIndexer
 from hf_modeling.layers.heads import Stage
+from hf_modeling.masks import Mask
 from hf_modeling.spec import MaskRule
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class AttentionLayer(Mixer):
         self.gate_bias: nn.Parameter | None = None
         self.gate_activation: Unary = torch.sigmoid
         self.attn_sub_norm: Layer | None = None
+        self.indexer: BlockIndexer | None = None
         self.query_stages: tuple[Stage, ...] = ()
         self.key_stages: tuple[Stage, ...] = ()
         self.value_stages: tuple[Stage, ...] = ()
@@ -102,7 +105,8 @@ class AttentionLayer(Mixer):
             v_BKSV = cache.extend(self.layer, "value", v_BKSV)
         if self.shared:
             step.shared[self.layer] = (k_BKSH, v_BKSV)
-        mixed_BTNV = scored(self.scoring, q_BTNH, k_BKSH, v_BKSV, self.sinks, step, self.training)
+        mask = None if self.indexer is None else self.indexer(x_BTD, self.scoring.rule, step)
+        mixed_BTNV = scored(self.scoring, q_BTNH, k_BKSH, v_BKSV, self.sinks, step, self.training, mask)
         if self.gate_proj is not None:
             mixed_BTNV = gated(mixed_BTNV, self.gate_proj(x_BTD), self.gate_bias, self.gate_activation)
         y_BTE = mixed_BTNV.reshape(B, T, -1)
@@ -185,10 +189,14 @@ def scored(
     sinks_N: Tensor | None,
     step: Step,
     training: bool,
+    mask: Mask | None = None,
 ) -> Tensor:
-    """Values mixed for each query, (B, T, N, V); the weights go into the step's record if it keeps one."""
+    """Values mixed for each query, (B, T, N, V); the weights go into the step's record if it keeps one.
+
+    mask: who may look at whom, where it is not what the scoring's rule says.
+    """
     q_BNTH = q_BTNH.transpose(1, 2)
-    mask = step.mask(scoring.rule)
+    mask = step.mask(scoring.rule) if mask is None else mask
     bias = None if scoring.alibi is None else scoring.alibi(step, scoring.rule)
     dropout = scoring.dropout if training else 0.0
     if step.attentions is None:

@@ -10,18 +10,20 @@ V features of values, C numbers of the latent, I heads of the index.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 
-from hf_modeling.cache import Append, State
+from hf_modeling.cache import Append, Ring, State
 from hf_modeling.layers.activation import PLAIN
 from hf_modeling.layers.attention import Scoring, gated
 from hf_modeling.layers.base import Layer, Linear, Mixer
+from hf_modeling.layers.heads import Stage
 from hf_modeling.layers.norm import LayerNormLayer
 from hf_modeling.layers.rope import Rotary
-from hf_modeling.masks import Mask
+from hf_modeling.masks import Mask, window_of
 
 if TYPE_CHECKING:
     from hf_modeling.spec.latent import LatentAttention, OwnIndex
@@ -30,91 +32,111 @@ if TYPE_CHECKING:
 INDEX_NORM_EPS = 1e-6  # fixed by the method; no config carries it
 
 
+class LatentNorms(NamedTuple):
+    """Of the queries' latent, of that of keys and values, and of the shared rotated key."""
+
+    query: Layer
+    latent: Layer
+    rope: Layer
+
+
 @final
 class LatentAttentionLayer(Mixer):
-    """Latent attention; with `indexer`, or where `follows` an earlier one, over the keys an index chose."""
+    """Latent attention, with an index over the keys that an index chose: its own `indexer`, or an earlier layer's.
+
+    `query_stages` are applied in order to the projected heads.
+    """
 
     scoring: Scoring
 
     def __init__(
         self,
         spec: LatentAttention,
-        norms: tuple[Layer | None, Layer],
+        norms: LatentNorms,
         rotary: Rotary | None,
         scoring: Scoring,
         indexer: Indexer | None,
         width: int,
         layer: int,
-        *,
-        follows: bool,
     ) -> None:
         super().__init__()
         queries = spec.heads * (spec.nope_dim + spec.rope_dim)
-        query_norm, latent_norm = norms
+        read = width
         if spec.query_rank is None:
             self.q_proj: Linear | None = Linear(width, queries)
         else:
             self.q_proj = None
             self.q_a_proj = Linear(width, spec.query_rank, bias=spec.bias)
-            self.q_a_layernorm = query_norm
-            self.q_b_proj = Linear(spec.query_rank, queries)
+            self.q_a_layernorm = norms.query
+            read = spec.query_rank * (2 if spec.raw_queries else 1)
+            self.q_b_proj = Linear(read, queries)
         self.kv_a_proj_with_mqa = Linear(width, spec.kv_rank + spec.rope_dim, bias=spec.bias)
-        self.kv_a_layernorm = latent_norm
+        self.kv_a_layernorm, self.k_rope_norm = norms.latent, norms.rope
         self.kv_b_proj = Linear(spec.kv_rank, spec.heads * (spec.nope_dim + spec.value_dim))
         self.o_proj = Linear(spec.heads * spec.value_dim, width, bias=spec.bias)
         gates = 0 if spec.gate is None else spec.heads * (spec.value_dim if spec.gate.per == "feature" else 1)
-        self.gate_proj = Linear(width, gates) if gates else None
+        self.gate_proj = Linear(read if spec.raw_queries else width, gates) if gates else None
         self.gate_activation = PLAIN["sigmoid" if spec.gate is None else spec.gate.activation]
         self.indexer = indexer
-        self.rotary, self.scoring, self.follows = rotary, scoring, follows
+        self.query_stages: tuple[Stage, ...] = ()
+        self.rotary, self.scoring = rotary, scoring
+        self.indexed = spec.index is not None
+        self.query_multiplier, self.latent_multiplier = spec.query_multiplier, spec.latent_multiplier
+        self.raw_queries = spec.raw_queries
         self.heads, self.layer = spec.heads, layer
         self.query_parts = [spec.nope_dim, spec.rope_dim]
         self.latent_parts = [spec.kv_rank, spec.rope_dim]
         self.unfolded_parts = [spec.nope_dim, spec.value_dim]
-        self.states: dict[str, State] = {
-            "latent": Append(heads=1, features=spec.kv_rank),
-            "key_rope": Append(heads=1, features=spec.rope_dim),
-        }
-        if indexer is not None:
-            self.states["index_key"] = Append(heads=1, features=indexer.head_dim)
+        self.states = _states(spec, indexer)
 
     def forward(self, x_BTD: Tensor, step: Step) -> Tensor:
-        low_BTC, q_BTNx = self._queries(x_BTD)
+        low_BTC, read_BTC, q_BTNx = self._queries(x_BTD)
+        for stage in self.query_stages:
+            q_BTNx = stage(q_BTNx, step)
         q_BTNP, q_BTNR = q_BTNx.split(self.query_parts, dim=-1)
         latent_BTC, k_BTR = self.kv_a_proj_with_mqa(x_BTD).split(self.latent_parts, dim=-1)
-        latent_B1SC, k_BT1R = self.kv_a_layernorm(latent_BTC).unsqueeze(1), k_BTR.unsqueeze(2)
+        latent_BTC, k_BT1R = self.kv_a_layernorm(latent_BTC), self.k_rope_norm(k_BTR).unsqueeze(2)
+        if self.latent_multiplier != 1.0:
+            latent_BTC = latent_BTC * self.latent_multiplier
         if self.rotary is not None:
             q_BTNR, k_BT1R = self.rotary.rotate(q_BTNR, step), self.rotary.rotate(k_BT1R, step)
-        k_B1SR = k_BT1R.transpose(1, 2)
+        latent_B1SC, k_B1SR = latent_BTC.unsqueeze(1), k_BT1R.transpose(1, 2)
         if step.cache is not None:
             latent_B1SC = step.cache.extend(self.layer, "latent", latent_B1SC)
             k_B1SR = step.cache.extend(self.layer, "key_rope", k_B1SR)
         mask = self._mask(x_BTD, low_BTC, step)
         dropout = self.scoring.dropout if self.training else 0.0
-        absorb = step.new == 1 and step.past > 0 and step.attentions is None
-        run = self._absorbed if absorb else self._unfolded
+        run = self._absorbed if self._absorbs(step) else self._unfolded
         y_BNTV = run(q_BTNP.transpose(1, 2), q_BTNR.transpose(1, 2), latent_B1SC, k_B1SR, mask, step, dropout)
         y_BTNV = y_BNTV.transpose(1, 2)
         if self.gate_proj is not None:
-            y_BTNV = gated(y_BTNV, self.gate_proj(x_BTD), None, self.gate_activation)
+            gate = self.gate_proj(read_BTC if self.raw_queries else x_BTD)
+            y_BTNV = gated(y_BTNV, gate, None, self.gate_activation)
         return self.o_proj(y_BTNV.flatten(2))
 
-    def _queries(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        """What an index reads (the queries' latent, or the input), and the queries (B, T, N, P + R)."""
+    def _queries(self, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What an index reads (the queries' latent, or the input), what queries read, and the queries."""
         B, T, _ = x_BTD.shape
         if self.q_proj is not None:
-            return x_BTD, self.q_proj(x_BTD).view(B, T, self.heads, -1)
-        low_BTC = self.q_a_proj(x_BTD)
-        if self.q_a_layernorm is not None:
-            low_BTC = self.q_a_layernorm(low_BTC)
-        return low_BTC, self.q_b_proj(low_BTC).view(B, T, self.heads, -1)
+            return x_BTD, x_BTD, self.q_proj(x_BTD).view(B, T, self.heads, -1)
+        raw_BTC = self.q_a_proj(x_BTD)
+        low_BTC = self.q_a_layernorm(raw_BTC)
+        if self.query_multiplier != 1.0:
+            low_BTC = low_BTC * self.query_multiplier
+        read_BTC = torch.cat((low_BTC, raw_BTC), dim=-1) if self.raw_queries else low_BTC
+        return low_BTC, read_BTC, self.q_b_proj(read_BTC).view(B, T, self.heads, -1)
+
+    def _absorbs(self, step: Step) -> bool:
+        """Whether this step is one new token, and the matrix to unfold by is at hand (not quantised or adapted)."""
+        single = step.new == 1 and step.past > 0 and step.attentions is None
+        return single and isinstance(self.kv_b_proj, Linear)
 
     def _mask(self, x_BTD: Tensor, low_BTC: Tensor, step: Step) -> Mask:
         mask = step.mask(self.scoring.rule)
         if self.indexer is not None:
             step.chosen = self.indexer(x_BTD, low_BTC, mask, step)
         chosen = step.chosen
-        if chosen is None or not (self.follows or self.indexer is not None):
+        if chosen is None or not self.indexed:
             return mask
         allowed = mask.dense(chosen.shape[-2], chosen.shape[-1], chosen.device)
         if allowed is None or allowed.dtype is torch.bool:
@@ -201,3 +223,17 @@ class Indexer(nn.Module):
         best_BTK = total_BTS.topk(self.top_k, dim=-1).indices
         chosen_BTS = torch.zeros_like(total_BTS, dtype=torch.bool).scatter_(-1, best_BTK, True)
         return chosen_BTS.unsqueeze(1)
+
+
+def _states(spec: LatentAttention, indexer: Indexer | None) -> Mapping[str, State]:
+    """Latents and rotated keys of all tokens, or of those in the window; and what the index looks at."""
+    window = window_of(spec.mask)
+    sizes = {"latent": spec.kv_rank, "key_rope": spec.rope_dim}
+    if indexer is not None:
+        sizes["index_key"] = indexer.head_dim
+    return {
+        name: Append(heads=1, features=size)
+        if window is None
+        else Ring(heads=1, features=size, window=window)
+        for name, size in sizes.items()
+    }

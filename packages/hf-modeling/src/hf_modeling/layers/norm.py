@@ -11,7 +11,7 @@ from typing import final
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hf_modeling.layers.base import Layer, parameter
+from hf_modeling.layers.base import Layer, Linear, parameter
 
 
 @final
@@ -117,6 +117,21 @@ class LayerNormPlusOneLayer(Layer):
         nn.init.zeros_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+
+@final
+class GatedRmsNormLayer(Layer):
+    """A norm times the sigmoid of a small network of its own."""
+
+    def __init__(self, features: int, eps: float, rank: int) -> None:
+        super().__init__()
+        self.norm = RmsNormLayer(features, eps)
+        self.down_proj = Linear(features, rank)
+        self.up_proj = Linear(rank, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(x)
+        return (y * self.up_proj(F.silu(self.down_proj(y))).float().sigmoid()).type_as(y)
 
 
 @final

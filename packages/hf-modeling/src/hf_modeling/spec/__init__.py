@@ -11,6 +11,7 @@ from hf_modeling.spec.activation import Activation, ClampedSwiglu, GatedActivati
 from hf_modeling.spec.attention import (
     Alibi,
     Attention,
+    BlockIndex,
     ExpLogScale,
     FloorLogScale,
     GeometricAlibi,
@@ -81,7 +82,7 @@ from hf_modeling.spec.moe import (
     SparseMixer,
     SumRenorm,
 )
-from hf_modeling.spec.norm import LayerNorm, Norm, NormWeight, RmsNorm
+from hf_modeling.spec.norm import GatedRmsNorm, LayerNorm, Norm, NormWeight, RmsNorm
 from hf_modeling.spec.rope import (
     DynamicScaling,
     LinearScaling,
@@ -109,6 +110,7 @@ __all__ = [
     "Bidirectional",
     "BidirectionalWindow",
     "Block",
+    "BlockIndex",
     "Causal",
     "ChannelMix",
     "ChosenSigmoid",
@@ -131,6 +133,7 @@ __all__ = [
     "GatedDelta",
     "GatedExperts",
     "GatedMlp",
+    "GatedRmsNorm",
     "GeometricAlibi",
     "Groups",
     "HeadTransform",

@@ -97,13 +97,30 @@ class OutputGate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BlockIndex:
+    """Each key head looks at `top_blocks` blocks of `block` positions: those whose best key scores highest.
+
+    The query's own block and those before it, `local_blocks` together, are always among them. Scores are the
+    products of one small query for each of `heads`, as many as key heads, and one key for all (MiniMax M3).
+    """
+
+    heads: int
+    head_dim: int
+    block: int
+    top_blocks: int
+    local_blocks: int
+    norm: Norm
+    rope: Rope
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Attention:
     """Grouped-query attention: `heads` queries share `kv_heads` keys and values.
 
     None means absent. `scale` None is head_dim^-1/2; `value_dim` None is head_dim. `clip` bounds projected
     queries, keys and values; `softcap` squeezes scores by tanh; `sinks` adds one trained logit per head to
-    the softmax that takes weight from every key; `output_norm` acts before the output projection.
-    `scores` is the dtype of the query-key product, `softmax` that of the normalisation.
+    the softmax that takes weight from every key; `index` chooses among keys; `output_norm` acts before the
+    output projection. `scores` is the dtype of the query-key product, `softmax` that of the normalisation.
     """
 
     heads: int
@@ -126,6 +143,7 @@ class Attention:
     sinks: bool = False
     position_scale: PositionScale | None = None
     gate: OutputGate | None = None
+    index: BlockIndex | None = None
     output_norm: Norm | None = None
     scores: Literal["input", "float32"] = "input"
     softmax: Literal["input", "float32"] = "float32"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hf_modeling.spec.attention import OutputGate
+from hf_modeling.spec.attention import OutputGate, PositionScale
 from hf_modeling.spec.mask import Causal, MaskRule
 from hf_modeling.spec.norm import Norm
 from hf_modeling.spec.rope import Rope
@@ -39,7 +39,9 @@ class LatentAttention:
     A head's query and key are `nope_dim` features without position and `rope_dim` rotated ones; the rotated
     key is shared by all heads. Queries come through `query_rank` numbers, or directly where it is None.
     `norm` acts on both latents. `bias` belongs to the projections into latents and to the output. `gate` acts
-    on the heads' values before the output projection.
+    on the heads' values before the output projection. `rope_norm` acts on the shared key before it is rotated,
+    `query_multiplier` and `latent_multiplier` on the normalised latents. With `raw_queries`, queries and the
+    gate read the queries' latent both normalised and as it was.
     """
 
     heads: int
@@ -54,5 +56,10 @@ class LatentAttention:
     mask: MaskRule = Causal()
     index: Index | None = None
     gate: OutputGate | None = None
+    rope_norm: Norm | None = None
+    query_multiplier: float = 1.0
+    latent_multiplier: float = 1.0
+    raw_queries: bool = False
+    position_scale: PositionScale | None = None
     bias: bool = False
     dropout: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hf_modeling.spec.activation import PlainActivation
-from hf_modeling.spec.norm import Norm
+from hf_modeling.spec.norm import Norm, RmsNorm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,8 +83,9 @@ class Mamba2:
     """State space duality (arXiv 2405.21060): `heads` of `head_dim` channels, `groups` of input/output maps.
 
     Steps are clamped to `step_limits`. `norm` acts on the gated output in `norm_groups` parts, or with
-    `norm_first` before it is gated. `bias` belongs to the projection in, `output_bias` to that out. `multipliers` act on the five parts z, x, B, C, dt of the input
-    projection, `input_multiplier` before it and `output_multiplier` at the very end (Falcon H1).
+    `norm_first` before it is gated. `bias` belongs to the projection in, `output_bias` to the one out.
+    `multipliers` act on the five parts z, x, B, C, dt of the input projection, `input_multiplier` before it and
+    `output_multiplier` at the very end (Falcon H1).
     """
 
     heads: int
@@ -92,7 +93,7 @@ class Mamba2:
     groups: int
     state: int
     conv: int
-    norm: Norm | None
+    norm: RmsNorm | None
     norm_groups: int = 1
     norm_first: bool = False
     bias: bool = False

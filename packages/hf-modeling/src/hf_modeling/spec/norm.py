@@ -31,4 +31,12 @@ class LayerNorm:
     bias: bool = True
 
 
-Norm = RmsNorm | LayerNorm
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatedRmsNorm:
+    """y * sigmoid(up(silu(down(y)))) with y the root-mean-square norm: a gate through `rank` features (A.X K2)."""
+
+    eps: float
+    rank: int
+
+
+Norm = RmsNorm | LayerNorm | GatedRmsNorm
