@@ -12,7 +12,7 @@ from hf_config import AutoConfig
 from hf_modeling.export import export_code
 from hf_modeling.families import model_types
 from integration_tests.families.oracle import LENGTH, build_oracle, random_ids, relative_error
-from integration_tests.families.tiny_configs import ROWS, Row
+from integration_tests.families.tiny_configs import ROWS, Row, marked
 
 pytestmark = pytest.mark.parity
 # The exported file runs where this library cannot be imported.
@@ -38,7 +38,7 @@ torch.save((whole, steps), sys.argv[1] + "/logits.pt")
 FIRST = {row.model_type: row for row in reversed(ROWS) if row.model_type in model_types()}
 
 
-@pytest.mark.parametrize("row", FIRST.values(), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", marked(FIRST.values()))
 def test_exported_file_has_the_same_logits(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     oracle = build_oracle(row, tmp_path)
     code = export_code(AutoConfig.from_pretrained(tmp_path))

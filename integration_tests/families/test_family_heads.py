@@ -13,7 +13,7 @@ from hf_modeling import (
 )
 from hf_modeling.families import find_family, model_types
 from integration_tests.families.oracle import LENGTH, fill, random_ids, relative_error
-from integration_tests.families.tiny_configs import ROWS, Row
+from integration_tests.families.tiny_configs import QUICK, ROWS, Row
 
 pytestmark = pytest.mark.parity
 TOLERANCE = 1e-5
@@ -35,7 +35,11 @@ def cases() -> Iterator[tuple[Row, str]]:
 
 
 @pytest.mark.parametrize(
-    ("row", "task"), [pytest.param(*case, id=f"{case[0].name}-{case[1]}") for case in cases()]
+    ("row", "task"),
+    [
+        pytest.param(row, task, id=f"{row.name}-{task}", marks=() if row.name in QUICK else pytest.mark.slow)
+        for row, task in cases()
+    ],
 )
 def test_head_equals_the_peer(row: Row, task: str, tmp_path: Path) -> None:
     import transformers
