@@ -33,18 +33,16 @@ def loading(parameters: Callable[[], "Iterable[nn.Parameter]"]) -> Workload:
 
 
 def ours(folder: Path) -> Workload:
-    from hf_modeling import AutoModelForCausalLM, LlamaForCausalLM
+    from hf_modeling import LlamaForCausalLM  # imported here, as what is timed is loading
 
-    assert LlamaForCausalLM  # imported: what is timed is loading
-    return loading(lambda: AutoModelForCausalLM.from_pretrained(folder).parameters())
+    return loading(lambda: LlamaForCausalLM.from_pretrained(folder).parameters())
 
 
 def peer(folder: Path) -> Workload:
-    from transformers import AutoModelForCausalLM, LlamaForCausalLM, logging
+    from transformers import LlamaForCausalLM, logging
 
-    assert LlamaForCausalLM
     logging.disable_progress_bar()
-    return loading(lambda: AutoModelForCausalLM.from_pretrained(folder).parameters())
+    return loading(lambda: LlamaForCausalLM.from_pretrained(folder).parameters())
 
 
 CASES = (
