@@ -273,7 +273,8 @@ class Record:
         Raises UnknownFieldError or InvalidFieldError exactly as the constructor does.
         """
         cls = type(self)
-        changes = _own_names(cls, changes)
+        if not cls.PLAN.aliases.keys().isdisjoint(changes):
+            changes = _own_names(cls, changes)
         state = vars(self)
         given = state["_given"]
         kept = {name: state[name] for name in given if name in state and name not in changes}

@@ -39,7 +39,7 @@ class DType(StrEnum):
 
     def nbytes(self, shape: tuple[int, ...]) -> int:
         """Bytes of a tensor of this type; ValueError when packed elements do not fill whole bytes."""
-        bits = prod(shape) * self.bits
+        bits = prod(shape) * _BITS[self]
         if bits % 8:
             raise ValueError(f"{list(shape)} elements of {self.value} are {bits} bits, not whole bytes")
         return bits // 8

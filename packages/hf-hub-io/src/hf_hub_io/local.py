@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import final
 
 from hf_hub_io.errors import FileMissingError
-from hf_hub_io.paths import safe_join
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
-    """A folder as a `Source`: nothing is fetched, no socket is opened.
+    """A folder as a `Source`: nothing is fetched, no socket is opened. `Repo` has checked the names.
 
     Links may lead out of the folder: people link weights into place, and a snapshot in the Hub cache is all
     links. Names may not.
@@ -25,7 +24,7 @@ class LocalFolder:
 
     def find(self, name: str) -> Path | None:
         """The file, if it is there."""
-        path = safe_join(self.root, name, follow=True)
+        path = self.root / name
         return path if path.is_file() else None
 
     def has(self, name: str) -> bool:

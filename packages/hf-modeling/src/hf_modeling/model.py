@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar, Self, Unpack
@@ -15,10 +16,10 @@ from hf_modeling.arguments import LoadArguments
 from hf_modeling.build import set_backend
 from hf_modeling.embeddings import input_embeddings, output_embeddings, resize, tie
 from hf_modeling.init import DEFAULT_STD, allocate, initialize, wanted_device
-from hf_modeling.pretrained import load_pretrained, weight_table
+from hf_modeling.pretrained import load_pretrained
 from hf_modeling.weights.report import LoadReport
 from hf_modeling.weights.save import write_weights
-from hf_modeling.weights.table import WeightTable
+from hf_modeling.weights.table import WeightTable, respelled
 
 if TYPE_CHECKING:
     from hf_config import GenerationConfig, PreTrainedConfig
@@ -150,8 +151,12 @@ class PreTrainedModel(nn.Module):
             )
 
     def weight_table(self) -> WeightTable:
-        """How this model's checkpoint lies on disk."""
-        return weight_table(self)
+        """How this model's checkpoint lies on disk: the family's table, with what the family always leaves out."""
+        table = self.family.weights(self.config)
+        if self.family.ignored:
+            table = replace(table, rules=(*self.family.ignored, *table.rules))
+        begins = self.family.begins.get(self.task)
+        return respelled(table, begins) if begins else table
 
     @property
     def dtype(self) -> torch.dtype:

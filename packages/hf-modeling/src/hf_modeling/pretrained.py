@@ -22,7 +22,6 @@ from hf_modeling.weights.errors import UnsupportedDTypeError
 from hf_modeling.weights.fill import COMPUTE_DTYPES
 from hf_modeling.weights.load import LoadOptions, load_weights
 from hf_modeling.weights.source import Source, open_source
-from hf_modeling.weights.table import WeightTable, respelled
 
 if TYPE_CHECKING:
     from hf_modeling.model import PreTrainedModel
@@ -45,7 +44,8 @@ def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) ->
     )
     source = open_source(checkpoint)
     dtype = choose_dtype(arguments.get("dtype"), config, source)
-    config = config.replace(dtype=str(dtype).removeprefix("torch."))
+    if config.dtype != (name := str(dtype).removeprefix("torch.")):
+        config = config.replace(dtype=name)
     with without_weights():
         model = cls(config)
     where = f"{repo.id}@{repo.commit}" if repo.commit else repo.id
@@ -143,12 +143,3 @@ def load_options(
         sizes={name: n for name, n in vars(config).items() if type(n) is int and n > 1},
         std=getattr(config, "initializer_range", DEFAULT_STD),
     )
-
-
-def weight_table(model: PreTrainedModel) -> WeightTable:
-    """The family's table for this config, with the tensors that the family always leaves out."""
-    table = model.family.weights(model.config)
-    if model.family.ignored:
-        table = replace(table, rules=(*model.family.ignored, *table.rules))
-    begins = model.family.begins.get(model.task)
-    return respelled(table, begins) if begins else table

@@ -22,7 +22,6 @@ from hf_modeling.errors import SpecError
 from hf_modeling.export.bundle import Bundle, parse
 from hf_modeling.export.prune import Prune
 from hf_modeling.families import find_family
-from hf_modeling.pretrained import weight_table
 from hf_modeling.spec import Block, DecoderSpec
 from hf_modeling.weights.ops import Same
 from hf_modeling.weights.plan import Step, plan_save
@@ -260,7 +259,7 @@ def _layout(config: PreTrainedConfig) -> Iterator[Reading]:
         model = model_class(find_family(config.model_type), "causal-lm")(config)
     slots, ties = find_slots(model)
     shapes = {name: tuple(slot.tensor.shape) for name, slot in slots.items() if name not in ties}
-    steps: list[Step] = list(plan_save(weight_table(model), shapes))
+    steps: list[Step] = list(plan_save(model.weight_table(), shapes))
     for step in steps:
         if step.inputs != step.outputs or not isinstance(step.rule.op, Same):
             yield step.outputs, step.inputs, step.rule.op

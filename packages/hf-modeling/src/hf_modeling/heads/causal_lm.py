@@ -147,7 +147,7 @@ class CausalLM(PreTrainedModel):
 
     def new_cache(self, *, slack: int = 0) -> DynamicCache:
         """An empty cache for this model; `slack` as in `DynamicCache`."""
-        return self.model.new_cache(slack=slack)
+        return DynamicCache(self.model.cache_layout, slack=slack)
 
 
 def moe_of(block: Block) -> Moe | None:
