@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import mmap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 
 from hf_modeling.layers.base import Linear, together
 from hf_modeling.layers.mlp import GatedMlpLayer
-from hf_modeling.packed import PackReport, prepare, prepare_for_inference, unpack
+from hf_modeling.packed import PackReport, prepare, prepare_for_inference, unpack, worth
 from hf_modeling.packed.memory import clean_mappings, is_mapped, release
 from hf_modeling.packed.product import pack
+from hf_modeling.packed.worth import is_worth_packing
 
-WIDE = 320
+WIDE = 384
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
@@ -46,8 +48,8 @@ class Model(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def _packing_always_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "_is_faster", lambda trial: True)
+def _any_processor_counts_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worth, "MEASURED", (torch.backends.cpu.get_cpu_capability(),))
 
 
 def model(dtype: torch.dtype = torch.float32) -> Model:
@@ -154,6 +156,55 @@ def test_preparing_twice_does_the_work_once() -> None:
     assert packed.head.packed is kept
     unpack(packed)
     assert packed.head.packed is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "dtype", "worth_it"),
+    [
+        (384, 384, torch.float32, True),
+        (384, 1536, torch.float32, True),
+        (576, 49152, torch.float32, True),
+        (256, 256, torch.float32, False),
+        (256, 256, torch.bfloat16, True),
+        (4096, 64, torch.float32, False),
+        (64, 4096, torch.bfloat16, False),
+    ],
+)
+def test_the_rule_goes_by_shape_and_type(
+    inputs: int, outputs: int, dtype: torch.dtype, worth_it: bool
+) -> None:
+    assert is_worth_packing(inputs, outputs, dtype) is worth_it
+
+
+def test_nothing_is_packed_on_a_processor_that_was_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worth, "MEASURED", ("another",))
+    assert prepare_for_inference(model()).packed == 0
+
+
+def test_every_load_decides_alike_whatever_else_the_machine_does() -> None:
+    def decisions(made: Model) -> list[str]:
+        prepare_for_inference(made)
+        return [name for name, m in made.named_modules() if isinstance(m, Linear) and m.packed is not None]
+
+    alone = decisions(model())
+    stop = threading.Event()
+
+    def burn() -> None:
+        x = torch.randn(256, 256)
+        while not stop.is_set():
+            x = torch.tanh(x @ x)
+
+    load = [threading.Thread(target=burn) for _ in range(4)]
+    for thread in load:
+        thread.start()
+    try:
+        loads = [decisions(model()) for _ in range(5)]
+    finally:
+        stop.set()
+        for thread in load:
+            thread.join()
+    assert alone == ["mlp.gate_proj", "mlp.down_proj", "head"]
+    assert loads == [alone] * 5
 
 
 def test_hooks_see_their_layers() -> None:

@@ -1,35 +1,24 @@
-"""Packing a model's linear layers for inference: which ones, decided by a short probe, within memory."""
+"""Packing a model's linear layers for inference: which ones, by a rule that was measured, within memory."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hf_modeling.layers.attention import AttentionLayer
 from hf_modeling.layers.base import Linear
 from hf_modeling.layers.mlp import GatedMlpLayer, JoinedMlpLayer
 from hf_modeling.packed.memory import available_bytes, clean_mappings, is_mapped, release
-from hf_modeling.packed.product import Packed, can_pack, pack
+from hf_modeling.packed.product import can_pack, pack
+from hf_modeling.packed.worth import is_worth_packing
 
-NARROW = 256
-"""Layers with fewer inputs or outputs stay as they are: the packed call itself costs more than it saves."""
 COPY_SHARE = 0.25
 """Part of the available memory that copies of weights may take which are not shown by a file."""
-PROBE_LAYERS = 8
-"""Layers of one shape that a probe runs through, so that weights come from memory as they do in a model."""
-ROWS_PROBED = (1, 8, 64)
-"""Row counts at which packed and plain products are compared."""
-PROBE_ROUNDS = 3
-MEAN_GAIN, LEAST_GAIN = 1.05, 0.8
-"""How many times faster packed has to be on average, and at each row count. All or nothing: a layer that ran
-packed for some row counts only would need its weights in memory twice."""
 
 
 _DECIDED = "_hf_packing_decided"
@@ -43,7 +32,7 @@ class PackReport:
     packed: int = 0
     """Packed products, each of one layer or of several with the same input."""
     kept: int = 0
-    """Products where the probe, or memory, decided against packing."""
+    """Products that memory, or the processor, decided against packing."""
     packed_bytes: int = 0
     released_bytes: int = 0
     """Bytes of the original weights given back to the system; they are read from the file when needed."""
@@ -57,16 +46,17 @@ class _Site:
 
     layers: tuple[Linear, ...]
 
-    @property
-    def key(self) -> tuple[object, ...]:
-        """Sites of one key are alike, and one probe decides for them."""
+    def can_gain(self) -> bool:
+        """Whether the layers can be packed as one, and a product of this shape is faster for it."""
         first = self.layers[0]
-        sizes = tuple(layer.out_features for layer in self.layers)
-        return first.in_features, sizes, first.weight.dtype, first.bias is not None
+        outputs = sum(layer.out_features for layer in self.layers)
+        return all(map(can_pack, self.layers)) and is_worth_packing(
+            first.in_features, outputs, first.weight.dtype
+        )
 
 
 def prepare_for_inference(model: nn.Module) -> PackReport:
-    """Pack the linear layers of a model in evaluation mode where a probe says that it is faster.
+    """Pack the linear layers of a model in evaluation mode where that is faster: by shape, alike in every load.
 
     The packed copies serve calls without gradients only; parameters, `state_dict` and saving know nothing of
     them, and training mode, moving or casting the model, or a changed weight puts them aside. Weights that
@@ -80,7 +70,7 @@ def prepare_for_inference(model: nn.Module) -> PackReport:
     if decided is not None and decided[0] == kind and all(_still_packed(layer) for layer in decided[1]):
         return PackReport()
     start = time.perf_counter()
-    sites = [site for site in _sites(model) if not _is_settled(site)]
+    sites = [site for site in _sites(model) if not _is_settled(site) and site.can_gain()]
     with torch.inference_mode(False), torch.no_grad():
         report = _pack_sites(sites)
     packed = [m for m in model.modules() if isinstance(m, Linear) and m.packed is not None]
@@ -121,11 +111,10 @@ def _sites(model: nn.Module) -> Iterator[_Site]:
         layers = [layer for layer in together if isinstance(layer, Linear)]
         if len({(layer.weight.dtype, layer.bias is None) for layer in layers}) == 1 and len(layers) > 1:
             joined.update(map(id, layers))
-            if all(can_pack(layer) for layer in layers) and layers[0].in_features >= NARROW:
-                yield _Site(tuple(layers))
+            yield _Site(tuple(layers))
     for module in model.modules():
-        if isinstance(module, Linear) and id(module) not in joined and can_pack(module):
-            yield from [_Site((module,))] if min(module.in_features, module.out_features) >= NARROW else []
+        if isinstance(module, Linear) and id(module) not in joined:
+            yield _Site((module,))
 
 
 def _is_settled(site: _Site) -> bool:
@@ -138,20 +127,10 @@ def _is_settled(site: _Site) -> bool:
 
 
 def _pack_sites(sites: Sequence[_Site]) -> PackReport:
-    by_key: dict[tuple[object, ...], list[_Site]] = defaultdict(list)
-    for site in sites:
-        by_key[site.key].append(site)
     work = _Work()
-    for alike in by_key.values():
-        trial = [packed for site in alike[:PROBE_LAYERS] if (packed := work.pack(site)) is not None]
-        if trial and _is_faster(trial):
-            for tried in trial:
-                work.install(tried)
-            # One at a time from here, so that memory is held twice for one layer at most.
-            for site in alike[PROBE_LAYERS:]:
-                if (packed := work.pack(site)) is not None:
-                    work.install(packed)
+    # One at a time, so that memory is held twice for one product at most.
     for site in sites:
+        work.pack(site)
         site.layers[0].packing_settled = True
     return PackReport(
         packed=work.count, kept=len(sites) - work.count, packed_bytes=work.bytes, released_bytes=work.released
@@ -168,47 +147,17 @@ class _Work:
         self._allowance = None if available is None else int(available * COPY_SHARE)
         self.count = self.bytes = self.released = 0
 
-    def pack(self, site: _Site) -> tuple[_Site, Packed] | None:
-        """The packed product of a site, or None if memory is short or the processor cannot."""
+    def pack(self, site: _Site) -> None:
+        """Let a site run packed from now on and give its original memory back, if memory and processor allow."""
         weights = [layer.weight for layer in site.layers]
         copied = sum(weight.nbytes for weight in weights if not is_mapped(weight, self._mappings))
+        if self._allowance is not None and copied > self._allowance:
+            return
+        product = pack(site.layers)
+        if product is None:
+            return
         if self._allowance is not None:
-            if copied > self._allowance:
-                return None
             self._allowance -= copied
-        packed = pack(site.layers)
-        return None if packed is None else (site, packed)
-
-    def install(self, packed: tuple[_Site, Packed]) -> None:
-        """Let a site run packed from now on, and give its original memory back."""
-        site, product = packed
         site.layers[0].packed = product
         self.count, self.bytes = self.count + 1, self.bytes + product.nbytes
-        self.released += release([layer.weight for layer in site.layers], self._mappings)
-
-
-def _is_faster(trial: Sequence[tuple[_Site, Packed]]) -> bool:
-    """Whether packed products beat plain ones on average over row counts, and none is much slower."""
-
-    def plain(x: Tensor) -> None:
-        for site, _ in trial:
-            for layer in site.layers:
-                nn.functional.linear(x, layer.weight, layer.bias)
-
-    def quick(x: Tensor) -> None:
-        for _, packed in trial:
-            packed.product(x)
-
-    first = trial[0][0].layers[0]
-    gains: list[float] = []
-    for rows in ROWS_PROBED:
-        x = torch.randn(rows, first.in_features).to(first.weight.dtype)
-        times = [(_seconds(plain, x), _seconds(quick, x)) for _ in range(PROBE_ROUNDS)]
-        gains.append(min(t[0] for t in times) / min(t[1] for t in times))
-    return min(gains) > LEAST_GAIN and math.prod(gains) ** (1 / len(gains)) > MEAN_GAIN
-
-
-def _seconds(run: Callable[[Tensor], None], x: Tensor) -> float:
-    start = time.perf_counter()
-    run(x)
-    return time.perf_counter() - start
+        self.released += release(weights, self._mappings)
