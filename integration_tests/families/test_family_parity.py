@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from hf_modeling import AutoModelForCausalLM
 from hf_modeling.families import model_types
 from hf_modeling.model import PreTrainedModel
-from hf_modeling.show import show_model
-from integration_tests.families.golden import golden_file
 from integration_tests.families.oracle import LENGTH, Oracle, build_oracle, random_ids, relative_error
 from integration_tests.families.tiny_configs import ROWS, Row, marked
 
@@ -125,7 +123,3 @@ def test_saved_files_are_the_peers_files(
     peer = oracle.reloaded(tmp_path)
     with torch.no_grad():
         assert relative_error(peer(input_ids=ids).logits, oracle.logits(ids)) < TOLERANCE
-
-
-def test_printed_spec_is_the_golden_one(row: Row, model: PreTrainedModel) -> None:
-    assert show_model(model.config) == golden_file(row).read_text()
