@@ -43,7 +43,8 @@ FAMILIES: Mapping[str, str] = {
     "deepseek_v32": "DeepseekV32",
     "diffllama": "DiffLlama",
     "dots1": "Dots1",
-    "dots3_note_text": "Dots3NoteText",
+    "dots3_note_text": "Dots3Note",
+    "dots3_note": "Dots3Note",
     "ernie4_5": "Ernie4_5",
     "ernie4_5_moe": "Ernie4_5_Moe",
     "exaone4": "Exaone4",
@@ -94,6 +95,7 @@ FAMILIES: Mapping[str, str] = {
     "lfm2_moe": "Lfm2Moe",
     "lfm3": "Lfm3",
     "llama": "Llama",
+    "llama4": "Llama4",
     "llama4_text": "Llama4",
     "mamba": "Mamba",
     "mamba2": "Mamba2",
@@ -127,8 +129,10 @@ FAMILIES: Mapping[str, str] = {
     "qwen2": "Qwen2",
     "qwen2_moe": "Qwen2Moe",
     "qwen3": "Qwen3",
-    "qwen3_5_moe_text": "Qwen3_5Moe",
     "qwen3_5_text": "Qwen3_5",
+    "qwen3_5": "Qwen3_5",
+    "qwen3_5_moe_text": "Qwen3_5Moe",
+    "qwen3_5_moe": "Qwen3_5Moe",
     "qwen3_moe": "Qwen3Moe",
     "qwen3_next": "Qwen3Next",
     "recurrent_gemma": "RecurrentGemma",
@@ -145,7 +149,8 @@ FAMILIES: Mapping[str, str] = {
 }
 """model_type -> what the names of all its classes begin with: `Gemma3` for Gemma3TextModel and Gemma3ForCausalLM.
 
-Its `FAMILY` is in the module named like the type. After a change, run `python -m tools.class_stub`.
+Where two types have a class of one name, the one that it means comes first. A type's `FAMILY` is in the module
+named like it. After a change, run `python -m tools.class_stub`.
 """
 
 MODULES: Mapping[str, str] = {"gpt-sw3": "gpt2"}
