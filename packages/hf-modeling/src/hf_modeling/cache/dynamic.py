@@ -69,7 +69,7 @@ class DynamicCache:
 
     def extend(self, layer: int, name: str, new_BNTH: Tensor) -> Tensor:
         """Store new tokens; returns all (B, N, S, H) that the new queries may look at, oldest first."""
-        past, (B, N, new, H) = self.length, new_BNTH.shape
+        past, new = self.length, new_BNTH.shape[2]
         buffer = self._buffers.get((layer, name))
         if buffer is None:
             state = self.layout[layer][name]
@@ -86,7 +86,7 @@ class DynamicCache:
             buffer.tensor, buffer.origin = visible, buffer.origin + first
             return visible
         # A prompt longer than the window is looked at whole, and only its end is stored.
-        total = visible.shape[2]
+        B, N, total, H = visible.shape
         stored = min(total, max(keep, 1))
         with torch.inference_mode(False):  # so that calls outside inference mode can write here
             buffer.tensor = visible.new_empty(B, N, stored + max(ROOM, stored // 4), H)

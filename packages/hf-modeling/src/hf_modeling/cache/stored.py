@@ -312,7 +312,8 @@ def _packed_bits(codes_BNRH: Tensor, bits: Bits) -> Tensor:
     padded = torch.nn.functional.pad(codes_BNRH, (0, 0, 0, -codes_BNRH.shape[2] % each))
     groups = padded.unflatten(2, (-1, each))
     shifts = torch.arange(0, 8, bits, device=codes_BNRH.device, dtype=torch.uint8)[:, None]
-    return (groups << shifts).sum(dim=3, dtype=torch.uint8)
+    packed: Tensor = (groups << shifts).sum(dim=3, dtype=torch.uint8)
+    return packed
 
 
 def _unpacked_bits(bytes_BNGH: Tensor, bits: Bits, tokens: int) -> Tensor:
