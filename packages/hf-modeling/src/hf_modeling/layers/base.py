@@ -94,8 +94,8 @@ class Linear(nn.Linear):
         packed = self.packed
         if packed is not None and len(packed.sizes) == 1 and packed.serves(input):
             return packed.product(input)
-        parameters = self._parameters
-        return nn.functional.linear(input, cast("Tensor", parameters["weight"]), parameters["bias"])
+        parameters = self._parameters  # the attributes take a search each
+        return nn.functional.linear(input, parameters["weight"], parameters["bias"])  # type: ignore[arg-type]
 
     def train(self, mode: bool = True) -> Self:
         if mode:
@@ -121,7 +121,10 @@ def together(x: Tensor, *layers: Layer | Linear) -> tuple[Tensor, ...]:
     if isinstance(first, Linear):
         packed = first.packed
         if packed is not None and len(packed.sizes) == len(layers) and packed.serves(x):
-            if not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers):
+            for layer in layers:
+                if layer._forward_hooks or layer._forward_pre_hooks:
+                    break
+            else:
                 return packed.split(x)
     return tuple(layer(x) for layer in layers)
 

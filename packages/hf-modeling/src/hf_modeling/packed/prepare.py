@@ -14,13 +14,15 @@ from hf_modeling.layers.attention import AttentionLayer
 from hf_modeling.layers.base import Linear
 from hf_modeling.layers.mlp import GatedMlpLayer, JoinedMlpLayer
 from hf_modeling.packed.memory import available_bytes, clean_mappings, is_mapped, release
-from hf_modeling.packed.product import can_pack, pack
+from hf_modeling.packed.product import Packed, can_pack, pack
 from hf_modeling.packed.worth import is_worth_packing
 
 COPY_SHARE = 0.25
 """Part of the available memory that copies of weights may take which are not shown by a file."""
 
 
+JOINED_BYTES = 1 << 18
+"""Layers with one input whose weights are smaller than this are joined: calling them costs more than running."""
 _DECIDED = "_hf_packing_decided"
 """Attribute of a model that was prepared: its kind, and the layers that are packed."""
 
@@ -48,11 +50,15 @@ class _Site:
 
     def can_gain(self) -> bool:
         """Whether the layers can be packed as one, and a product of this shape is faster for it."""
+        small = len(self.layers) > 1 and sum(layer.weight.nbytes for layer in self.layers) <= JOINED_BYTES
+        return all(map(can_pack, self.layers)) and (self.is_wide or small)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a product of this shape is faster packed."""
         first = self.layers[0]
         outputs = sum(layer.out_features for layer in self.layers)
-        return all(map(can_pack, self.layers)) and is_worth_packing(
-            first.in_features, outputs, first.weight.dtype
-        )
+        return is_worth_packing(first.in_features, outputs, first.weight.dtype)
 
 
 def prepare_for_inference(model: nn.Module) -> PackReport:
@@ -153,7 +159,7 @@ class _Work:
         copied = sum(weight.nbytes for weight in weights if not is_mapped(weight, self._mappings))
         if self._allowance is not None and copied > self._allowance:
             return
-        product = pack(site.layers)
+        product = pack(site.layers) if site.is_wide else Packed(site.layers, reorder=False)
         if product is None:
             return
         if self._allowance is not None:

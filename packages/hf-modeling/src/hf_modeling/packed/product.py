@@ -6,14 +6,11 @@ memory at full speed. The numbers are those of `F.linear` to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, final
+from collections.abc import Mapping, Sequence
+from typing import Final, final
 
 import torch
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from torch import nn
+from torch import Tensor, nn
 
 # Axes: I input features, O output features of all layers together.
 
@@ -25,76 +22,102 @@ number of rows, one included (float32; in bfloat16 it makes no difference)."""
 
 @final
 class Packed:
-    """The weights of one linear layer, or of several with the same input, packed as one matrix.
+    """The weights of one linear layer, or of several with the same input, as one matrix.
 
     It remembers which parameters it was made from and steps aside when they changed, when gradients are
     recorded, under autocast, and while a graph is being captured.
+
+    Args:
+        layers: whose weights; they lie one after the other in the result.
+        reorder: lay the matrix out for oneDNN. False keeps it as it is: then several narrow layers cost one
+            call, and that is all that is gained.
     """
 
-    __slots__ = ("_bias", "_matrix", "_sources", "nbytes", "sizes")
+    __slots__ = ("_bias", "_matrix", "_reordered", "_sources", "_watched", "dtype", "nbytes", "sizes")
 
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+    def __init__(self, layers: Sequence[nn.Linear], *, reorder: bool = True) -> None:
         self.sizes = [layer.out_features for layer in layers]
         self._sources = [_Source(layer) for layer in layers]
         weight_OI = _joined([layer.weight.detach() for layer in layers])
         biases = [source.bias.detach() for source in self._sources if source.bias is not None]
         self._bias = torch.cat(biases) if biases else None
-        self._matrix = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_EXPECTED)
-        self.nbytes = weight_OI.nbytes
+        self._reordered = reorder
+        self._matrix: Tensor = weight_OI
+        if reorder:
+            self._matrix = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_EXPECTED)
+        self.dtype, self.nbytes = weight_OI.dtype, weight_OI.nbytes
+        self._watched = [watched for source in self._sources for watched in source.watched()]
 
     def product(self, x: Tensor) -> Tensor:
         """x (..., I) times all weights, plus biases: (..., O)."""
+        if not self._reordered:
+            return nn.functional.linear(x, self._matrix, self._bias)
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._matrix, self._bias, "none", [], "")
         return result
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         """The result of each layer; views of one tensor."""
-        return torch.split(self.product(x), self.sizes, dim=-1)
+        return tuple(torch.split_with_sizes(self.product(x), self.sizes, -1))
 
     def serves(self, x: Tensor) -> bool:
         """Whether this input should go through the packed product, and the weights are what was packed."""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        if torch.is_grad_enabled() or x.dtype is not self.dtype or not x.is_cpu:
             return False
-        first = self._sources[0]
-        return x.dtype == first.dtype and x.device.type == "cpu" and self.is_current()
+        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            return False
+        # As `is_current`, written out: this runs for every product of every token.
+        for parameters, name, parameter, version, data in self._watched:
+            if parameters[name] is not parameter:
+                return False
+            if parameter is not None and (parameter.data_ptr() != data or parameter._version != version):
+                return False
+        return True
 
     def is_current(self) -> bool:
         """Whether every layer still has the parameters that were packed, unchanged."""
-        return all(source.is_current() for source in self._sources)
+        return all(
+            parameters[name] is parameter
+            and (parameter is None or (parameter.data_ptr() == data and parameter._version == version))
+            for parameters, name, parameter, version, data in self._watched
+        )
 
     def is_trusted(self) -> bool:
         """`is_current`, and a sample of the numbers is the same: sees writes that bypass version counters."""
-        return all(source.is_current() and source.sample_is_same() for source in self._sources)
+        return self.is_current() and all(source.sample_is_same() for source in self._sources)
+
+
+Watched = tuple[Mapping[str, Tensor | None], str, Tensor | None, int, int]
+"""Where a parameter hangs, its name, itself, and its version and address when packed."""
 
 
 @final
 class _Source:
     """A layer whose weights were packed, and how to tell that they changed since."""
 
-    __slots__ = ("_data", "_layer", "_sample", "_versions", "_weight", "bias", "dtype")
+    __slots__ = ("_layer", "_sample", "_weight", "bias")
 
     def __init__(self, layer: nn.Linear) -> None:
         self._layer = layer
         self._weight, self.bias = layer.weight, layer._parameters["bias"]
-        self.dtype = layer.weight.dtype
-        self._data = layer.weight.data_ptr()
-        self._versions = self._current_versions()
         self._sample = _sample(layer.weight)
 
-    def is_current(self) -> bool:
-        parameters = self._layer._parameters
-        return (
-            parameters["weight"] is self._weight
-            and parameters["bias"] is self.bias
-            and self._weight.data_ptr() == self._data
-            and self._current_versions() == self._versions
-        )
+    def watched(self) -> list[Watched]:
+        """What has to stay as it is."""
+        held: dict[str, Tensor | None] = {"weight": self._weight, "bias": self.bias}
+        return [
+            (
+                self._layer._parameters,
+                name,
+                p,
+                0 if p is None else p._version,
+                0 if p is None else p.data_ptr(),
+            )
+            for name, p in held.items()
+        ]
 
     def sample_is_same(self) -> bool:
+        """Whether a few numbers are what they were."""
         return torch.equal(_sample(self._weight), self._sample)
-
-    def _current_versions(self) -> int:
-        return _version(self._weight) + (0 if self.bias is None else _version(self.bias))
 
 
 def can_pack(layer: nn.Linear) -> bool:
@@ -104,6 +127,7 @@ def can_pack(layer: nn.Linear) -> bool:
         weight.device.type == "cpu"
         and weight.dtype in DTYPES
         and type(weight) is torch.nn.Parameter
+        and not weight.is_inference()  # such a tensor does not count its versions
         and weight.is_contiguous()
         and torch.backends.mkldnn.is_available()
     )
@@ -124,11 +148,6 @@ def pack(layers: Sequence[nn.Linear]) -> Packed | None:
 
 def _joined(weights: list[Tensor]) -> Tensor:
     return weights[0] if len(weights) == 1 else torch.cat(weights)
-
-
-def _version(tensor: Tensor) -> int:
-    """How often a tensor was written to; tensors of inference mode do not count."""
-    return 0 if tensor.is_inference() else tensor._version
 
 
 def _sample(weight: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias, final
 
 import torch
@@ -72,8 +72,17 @@ def per_beam(rows: Tensor, batch: int) -> Tensor:
     return rows if rows.shape[0] >= batch else rows.repeat_interleave(batch // rows.shape[0], dim=0)
 
 
-def forbid(scores: Tensor, tokens: Iterable[int] | Tensor) -> Tensor:
-    """`scores` (B, V) with these tokens made impossible; ids beyond V are ignored."""
-    index = tokens if isinstance(tokens, Tensor) else torch.as_tensor(list(tokens), dtype=torch.long)
-    index = index.to(scores.device)
-    return scores.index_fill(1, index[index < scores.shape[-1]], NEVER)
+@final
+class Forbidden:
+    """Tokens that are made impossible; those beyond the vocabulary of the logits are impossible anyway."""
+
+    def __init__(self, tokens: TokenIds, name: str, device: torch.device | str = "cpu") -> None:
+        self._index = as_index(tokens, name, device)
+        self._largest = int(self._index.max()) if self._index.numel() else -1
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """`scores` (B, V) without a chance for these tokens."""
+        index = self._index.to(scores.device)
+        if self._largest >= scores.shape[-1]:
+            index = index[index < scores.shape[-1]]
+        return scores.index_fill(1, index, NEVER)

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from hf_modeling.generation.processors.base import NEVER, TokenIds, as_index, forbid, positive_int
+from hf_modeling.generation.processors.base import NEVER, Forbidden, TokenIds, as_index, positive_int
 
 # Axes: B sequences, T tokens so far, V vocabulary.
 
@@ -19,10 +19,10 @@ class MinLengthLogitsProcessor:
 
     def __init__(self, min_length: int, eos_token_id: TokenIds, device: torch.device | str = "cpu") -> None:
         self.min_length = positive_int("min_length", min_length, least=0)
-        self.eos = as_index(eos_token_id, "eos_token_id", device)
+        self._ends = Forbidden(eos_token_id, "eos_token_id", device)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        return forbid(scores, self.eos) if input_ids.shape[-1] < self.min_length else scores
+        return self._ends(scores) if input_ids.shape[-1] < self.min_length else scores
 
 
 @final
@@ -38,10 +38,10 @@ class MinNewTokensLengthLogitsProcessor:
     ) -> None:
         positive_int("prompt_length_to_skip", prompt_length_to_skip, least=0)
         self.min_length = prompt_length_to_skip + positive_int("min_new_tokens", min_new_tokens, least=0)
-        self.eos = as_index(eos_token_id, "eos_token_id", device)
+        self._ends = Forbidden(eos_token_id, "eos_token_id", device)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        return forbid(scores, self.eos) if input_ids.shape[-1] < self.min_length else scores
+        return self._ends(scores) if input_ids.shape[-1] < self.min_length else scores
 
 
 @final
@@ -72,10 +72,10 @@ class SuppressTokensLogitsProcessor:
     """Forbids these tokens everywhere."""
 
     def __init__(self, suppress_tokens: Sequence[int], device: torch.device | str = "cpu") -> None:
-        self.tokens = as_index(suppress_tokens, "suppress_tokens", device)
+        self._tokens = Forbidden(suppress_tokens, "suppress_tokens", device)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        return forbid(scores, self.tokens)
+        return self._tokens(scores)
 
 
 @final
@@ -85,11 +85,11 @@ class SuppressTokensAtBeginLogitsProcessor:
     def __init__(
         self, begin_suppress_tokens: Sequence[int], begin_index: int, device: torch.device | str = "cpu"
     ) -> None:
-        self.tokens = as_index(begin_suppress_tokens, "begin_suppress_tokens", device)
+        self._tokens = Forbidden(begin_suppress_tokens, "begin_suppress_tokens", device)
         self.begin_index = begin_index
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        return forbid(scores, self.tokens) if input_ids.shape[-1] == self.begin_index else scores
+        return self._tokens(scores) if input_ids.shape[-1] == self.begin_index else scores
 
 
 def _only(scores: Tensor, tokens: Tensor) -> Tensor:
