@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Literal, Protocol, TypeAlias, cast, final
+from typing import Final, Literal, Protocol, TypeAlias, cast, final
 
 import tokenizers
 
@@ -19,6 +19,8 @@ from hf_tokenize.memory import WordMemory
 from hf_tokenize.remember import build_memory
 from hf_tokenize.special import AddedToken
 from hf_tokenize.texttable import TextTable, build_table
+
+_FEW: Final = 16
 
 Encoded: TypeAlias = tuple[Sequence[RawEncoding], bool]
 """One raw encoding per text, and whether they have tokens, offsets and words too."""
@@ -160,6 +162,10 @@ class RustEngine:
             return self._memory
 
     def _encode_words(self, words: list[str]) -> list[list[int]]:
+        if len(words) <= _FEW:  # waking the engine's threads takes longer than these words
+            return [
+                self._encode((word,), words=False, specials=False, details=False)[0][0].ids for word in words
+            ]
         raws, _ = self._encode(words, words=False, specials=False, details=False)
         return [raw.ids for raw in raws]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, TypeAlias, final
 
 from hf_tokenize.inputs import TextItem
@@ -17,6 +17,7 @@ from hf_tokenize.separators import Separation
 
 _CAPACITY: Final = 1 << 15
 _LONGEST: Final = 48  # characters of a word worth remembering
+_FEW: Final = 8  # words learnt of a text that is mostly new
 
 EncodeWords: TypeAlias = Callable[[list[str]], list[list[int]]]
 """The engine, for words without a template."""
@@ -109,11 +110,24 @@ class WordMemory:
             ids += tail
             found.append(IdEncoding(ids, len(head), len(tail)))
         if late:
-            fresh = self._learn({word for _, words in late for word in words if word not in known})
+            fresh = self._learn(self._missing(late))
             for at, words in late:
-                inner = chain.from_iterable(known.get(word) or fresh[word] for word in words)
+                try:
+                    inner = [*chain.from_iterable(known.get(word) or fresh[word] for word in words)]
+                except KeyError:  # too much is new: the engine takes the text whole
+                    continue
                 found[at] = IdEncoding([*head, *inner, *tail], len(head), len(tail))
         return found
+
+    def _missing(self, late: Sequence[tuple[int, list[str]]]) -> set[str]:
+        """The words to learn: all that are new, or a few of a text that is mostly new."""
+        missing: set[str] = set()
+        for _, words in late:
+            new = {word for word in words if word not in self._ids and word not in missing}
+            if len(new) > _FEW and 2 * len(new) > len(words):
+                new = set(islice(new, _FEW))
+            missing |= new
+        return missing
 
     def _words(self, text: str) -> list[str] | None:
         # Printable text has no white space but U+0020, no control characters and nothing invisible.
