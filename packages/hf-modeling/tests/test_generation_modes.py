@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hf_modeling.generation import FinishReason
+from hf_modeling.generation.constraints import Progress, as_words, progress
 from hf_modeling.generation.dola import candidate_layers, contrasted
 from hf_modeling.generation.errors import ContradictionError, OptionError
 from hf_modeling.heads.causal_lm import CausalLM
@@ -226,6 +227,57 @@ def test_beam_sampling_is_random_and_ends(model: CausalLM) -> None:
     )
     assert output.sequences.shape[0] == 4
     assert all(reason in (FinishReason.LENGTH, FinishReason.STOP) for reason in output.finish_reasons)
+
+
+@pytest.mark.parametrize("end", [EOS, None])
+def test_constrained_beams_say_every_word(end: int | None, model: CausalLM) -> None:
+    words = [[33, 34, 35], [50], [[40, 41], [44, 45]]]
+    output = model.generate(
+        prompts(3, 5),
+        max_new_tokens=12,
+        num_beams=6,
+        num_return_sequences=2,
+        force_words_ids=words,
+        eos_token_id=end,
+        return_dict_in_generate=True,
+    )
+    for text in output.sequences[:, 5:].tolist():
+        assert progress(text, as_words(words)).complete
+    # Of 12 tokens six are given; the search still prefers what the model likes.
+    assert output.sequences_scores is not None
+    assert (output.sequences_scores > -40).all()
+
+
+def test_constrained_beams_are_exact_when_all_texts_fit() -> None:
+    model = llama(vocab_size=5, eos_token_id=None, pad_token_id=None, bos_token_id=None)
+    ids = torch.tensor([[3, 4]])
+    with torch.no_grad():
+        texts = torch.cartesian_prod(*[torch.arange(5)] * 3)
+        full = torch.cat([ids.expand(len(texts), -1), texts], dim=1)
+        log_p = model(full).logits.log_softmax(-1)[:, 1:-1].gather(2, texts[..., None])[..., 0].sum(1)
+    allowed = torch.tensor([progress(text, as_words([[2, 2]])).complete for text in texts.tolist()])
+    best = texts[log_p.masked_fill(~allowed, -1e9).argmax()].tolist()
+    found = model.generate(ids, max_new_tokens=3, num_beams=40, force_words_ids=[[2, 2]])
+    assert found[0, 2:].tolist() == best
+
+
+def test_progress_with_constraints() -> None:
+    words = as_words([[1, 2, 1, 3], [7]])
+    assert progress([], words) == Progress(0, False, frozenset({1, 7}))
+    assert progress([1, 2, 1], words) == Progress(3, False, frozenset({3, 1, 7}))
+    assert progress([1, 2, 1, 2], words).tokens == 2
+    assert progress([7, 1, 2, 1, 3], words) == Progress(5, True, frozenset())
+
+
+@pytest.mark.parametrize("words", [[[]], [5], [[[]]], [[-1]], ["ab"]])
+def test_wrong_constraints_are_refused(words: Any, model: CausalLM) -> None:
+    with pytest.raises((OptionError, ContradictionError)):
+        model.generate(prompts(1, 4), max_new_tokens=4, num_beams=3, force_words_ids=words)
+
+
+def test_words_that_do_not_fit_are_refused(model: CausalLM) -> None:
+    with pytest.raises(ContradictionError, match="3 tokens"):
+        model.generate(prompts(1, 4), max_new_tokens=2, num_beams=3, force_words_ids=[[5, 6, 7]])
 
 
 def test_enough_beams_find_the_best_text() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hf_config import GenerationConfig
 from hf_modeling.generation.assisted import assisted
+from hf_modeling.generation.constraints import constrained_beam_search
 from hf_modeling.generation.contrastive import contrastive_search
 from hf_modeling.generation.dola import dola
 from hf_modeling.generation.errors import ContradictionError
@@ -117,6 +118,8 @@ def _complete(
                     return beam_search(run)
                 case GenerationMode.GROUP_BEAM_SEARCH:
                     return group_beam_search(run)
+                case GenerationMode.CONSTRAINED_BEAM_SEARCH:
+                    return constrained_beam_search(run)
         steps = tokens_of(run, given)
         if streamer is None:
             for _ in steps:

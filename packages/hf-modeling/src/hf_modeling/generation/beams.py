@@ -108,7 +108,7 @@ def extend(state: BeamState, log_p: Tensor, rules: BeamRules, sampled: torch.Gen
         flat_BC = torch.multinomial(total.softmax(dim=-1), count, generator=generator)
         score_BC = total.gather(1, flat_BC)
     beam_BC = flat_BC // vocabulary
-    return _append(state, beam_BC, flat_BC % vocabulary, score_BC)
+    return append(state, beam_BC, flat_BC % vocabulary, score_BC)
 
 
 def settle(state: BeamState, found: Candidates, ended_BC: Tensor, rules: BeamRules) -> BeamState:
@@ -158,7 +158,7 @@ def answer(state: BeamState, rules: BeamRules, count: int) -> Hypotheses:
     )
 
 
-def _append(state: BeamState, beam_BC: Tensor, token_BC: Tensor, score_BC: Tensor) -> Candidates:
+def append(state: BeamState, beam_BC: Tensor, token_BC: Tensor, score_BC: Tensor) -> Candidates:
     """Hypotheses `beam_BC` with one token more."""
     batch, beams = state.score_BK.shape
     ids_BCT, origin_BCN = _take(state.ids_BKT, beam_BC), _take(state.origin_BKN, beam_BC)
