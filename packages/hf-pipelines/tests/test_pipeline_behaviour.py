@@ -101,6 +101,15 @@ def test_a_bad_input_stands_in_its_place(folder: MakeFolder) -> None:
     assert caught.value.__notes__ == ["(raised by input number 1, counted from 0)"]
 
 
+def test_a_list_of_one_is_a_list(folder: MakeFolder) -> None:
+    pipe = pipeline("feature-extraction", folder("BertModel"), pooling="mean")
+    torch.testing.assert_close(pipe(TEXTS[:1]), pipe(TEXTS[0])[None])
+    assert pipe.stats().inputs == 2
+    with pytest.raises(InputTooLongError) as caught:
+        pipe([LONG])
+    assert caught.value.__notes__ == ["(raised by input number 0, counted from 0)"]
+
+
 def test_nothing_is_cut_without_being_asked(folder: MakeFolder) -> None:
     pipe = pipeline("feature-extraction", folder("BertModel"))
     with pytest.raises(InputTooLongError) as caught:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -27,6 +28,11 @@ MASK = torch.tensor([[True, True, False], [True, True, True]])
 )
 def test_padding_has_no_part_in_any_mode(mode: Pooling, expected: list[list[float]]) -> None:
     torch.testing.assert_close(pool(HIDDEN, MASK, mode), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("mode", get_args(Pooling))
+def test_no_mask_says_that_every_token_counts(mode: Pooling) -> None:
+    torch.testing.assert_close(pool(HIDDEN, None, mode), pool(HIDDEN, torch.ones_like(MASK), mode))
 
 
 @pytest.mark.parametrize("mode", ["cls", "lasttoken", "max", "mean", "mean_sqrt_len"])

@@ -147,6 +147,9 @@ class Pipeline(ABC, Generic[In, Out, Options]):
         runner = self._runner(task, options)
         if self._is_one(inputs):
             return runner.one(cast(In, inputs))
+        if isinstance(inputs, list) and len(inputs) == 1 and not options.get("progress", False):
+            # A list of one takes the same short way; a failure is said to be its input number 0.
+            return [_first(runner, inputs[0])]
         if isinstance(inputs, AsyncIterable):
             return _araise_failures(runner.astream(inputs))
         if not isinstance(inputs, Iterable | Rows):
@@ -183,6 +186,14 @@ class Pipeline(ABC, Generic[In, Out, Options]):
 def is_text(inputs: object) -> bool:
     """Whether this is one text."""
     return isinstance(inputs, str)
+
+
+def _first(runner: Runner[In, Any, Any, Result], item: In) -> Result:
+    try:
+        return runner.one(item)
+    except Exception as error:
+        _placed(FailedItem(0, error))
+        raise
 
 
 def _raise_failures(results: Iterator[Out | FailedItem]) -> Iterator[Out]:

@@ -14,6 +14,8 @@ def plan_batches(lengths: Sequence[int], limits: Limits) -> list[list[int]]:
     this is a cheapest one, so it never costs more than one row at a time, nor than batches in the order of
     arrival.
     """
+    if len(lengths) == 1:
+        return [[0]]
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     cost = [0] * (len(order) + 1)
     start = [0] * (len(order) + 1)

@@ -62,8 +62,8 @@ class SentenceHead:
     prompt: str = ""
     pool_prompt: bool = True
 
-    def __call__(self, hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        """Sentence vectors [B, D] in float32; `mask_BT` is true where a token counts."""
+    def __call__(self, hidden_BTD: Tensor, mask_BT: Tensor | None) -> Tensor:
+        """Sentence vectors [B, D] in float32; `mask_BT` is true where a token counts, None if all do."""
         hidden_BTD = hidden_BTD.float()
         x_BD = torch.cat([pool(hidden_BTD, mask_BT, mode) for mode in self.modes], dim=-1)
         for layer in self.dense:
@@ -71,8 +71,12 @@ class SentenceHead:
         return functional.normalize(x_BD, dim=-1) if self.normalize else x_BD
 
 
-def pool(hidden_BTD: Tensor, mask_BT: Tensor, mode: Pooling) -> Tensor:
-    """One vector per row [B, D] from the tokens where `mask_BT` is true."""
+def pool(hidden_BTD: Tensor, mask_BT: Tensor | None, mode: Pooling) -> Tensor:
+    """One vector per row [B, D] from the tokens where `mask_BT` is true; None: from all."""
+    if mask_BT is None:
+        if mode == "mean":
+            return hidden_BTD.mean(1)
+        mask_BT = torch.ones(hidden_BTD.shape[:2], dtype=torch.bool, device=hidden_BTD.device)
     weight_BT1 = mask_BT.unsqueeze(-1).to(hidden_BTD.dtype)
     match mode:
         case "cls":

@@ -54,8 +54,10 @@ class Embedder:
     def vectors(self, rows: Sequence[TokenRow]) -> Tensor:
         """Vectors [B, D] in float32 on the CPU."""
         batch = self.text.batch(rows)
-        mask_BT = batch.mask_BT()
-        mask_BT[:, : self.unpooled] = False
+        mask_BT = None
+        if batch.attention_mask_BT is not None or self.unpooled:
+            mask_BT = batch.mask_BT()
+            mask_BT[:, : self.unpooled] = False
         return self.head(self.text.hidden(batch), mask_BT).cpu()
 
 
