@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hf_tokenize import AutoTokenizer, PreTrainedTokenizer
 from integration_tests.tokenize.corpus import probes
@@ -179,3 +181,38 @@ def test_what_is_saved_loads_in_the_peer_with_equal_ids(
         plain.no_truncation()
         plain.no_padding()
         assert [plain.encode(text).ids for text in texts] == [tokenizer.encode(text) for text in texts]
+
+
+words = st.one_of(
+    st.text(alphabet="abcdefghijklmnopqrstuvwxyzABC0123456789.,!?'-_", min_size=1, max_size=9),
+    st.text(alphabet=st.characters(exclude_categories=["Cs", "Cn", "Co"]), max_size=6),
+    st.sampled_from(
+        ["日本", "🙂", "👩‍👩‍👧", "\n", "\t", "  ", "don't", "ﬁ", "naïve", "ไทย", "مرحبا", "e\u0301"]
+    ),
+)
+texts = st.lists(words, max_size=9).map(" ".join)
+
+
+def check_many(recipe: Recipe, folder_of: FolderOf, count: int) -> None:
+    folder = folder_of(recipe)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    oracle = judge(recipe, folder, tokenizer.get_vocab())
+
+    @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(texts)
+    def check(text: str) -> None:
+        ids, wanted = tokenizer.encode(text, add_special_tokens=False), oracle(text)
+        assert agrees(recipe, folder, tokenizer, text, ids, wanted), (ids, wanted)
+
+    check()
+
+
+@by_recipe
+def test_ids_of_generated_texts(recipe: Recipe, folder_of: FolderOf) -> None:
+    check_many(recipe, folder_of, 150)
+
+
+@pytest.mark.slow
+@by_recipe
+def test_ids_of_ten_thousand_generated_texts(recipe: Recipe, folder_of: FolderOf) -> None:
+    check_many(recipe, folder_of, 10_000)

@@ -115,7 +115,7 @@ FAMILIES: Final[Mapping[str, TokenizerFamily]] = {
         mask_takes_space=True,
     ),
     "BlenderbotTokenizer": TokenizerFamily(
-        roles=_ROBERTA, template="A eos | A eos", add_prefix_space=True, mask_takes_space=True
+        roles=_ROBERTA, template="A eos | A eos B", add_prefix_space=True, mask_takes_space=True
     ),
     "CLIPTokenizer": TokenizerFamily(
         roles=SpecialTokens(

@@ -139,8 +139,8 @@ def _scored(pieces: Sequence[Piece]) -> list[tuple[str, float]]:
         match piece.kind:
             case PieceKind.USER_DEFINED:
                 return len(piece.text) * best - 0.1
-            case PieceKind.UNUSED:
-                return min(piece.score, worst - 100.0)
+            case PieceKind.UNUSED | PieceKind.BYTE:  # bytes stand for themselves, not for text such as <0x41>
+                return min(piece.score, worst - 100.0 * len(piece.text))
             case _:
                 return piece.score
 

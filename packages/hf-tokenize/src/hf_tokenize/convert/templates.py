@@ -16,7 +16,7 @@ def apply_template(rust: tokenizers.Tokenizer, template: str, special: SpecialTo
     The part before `|` is for single texts, the one after for pairs. A and B are the texts, other words are
     roles (`cls`, `bos`) or, in quotes, tokens; `:1` is the type id. Roles that nobody plays are left out.
     """
-    single, _, pair = template.partition("|")
+    single, _, pair = template.partition(" | ")
     known: dict[str, int] = {}
     singles = _pieces(single, special, rust, known)
     pairs = _pieces(pair, special, rust, known) if pair else [*singles, "$B:1"]
