@@ -152,10 +152,9 @@ def made(first: Mixer, second: Mixer | None = None) -> Decoder:
 
 
 def built_from(spec: DecoderSpec) -> Decoder:
-    built = model_class(find_family("llama"), "base")(
-        LlamaConfig(vocab_size=VOCAB, hidden_size=WIDTH, num_attention_heads=4), spec
-    )
-    assert isinstance(built, Decoder)
+    base = model_class(find_family("llama"), "base")
+    assert issubclass(base, Decoder)
+    built = base(LlamaConfig(vocab_size=VOCAB, hidden_size=WIDTH, num_attention_heads=4), spec)
     return built.eval()
 
 
@@ -167,7 +166,11 @@ def ids(rows: int = 2, tokens: int = LENGTH, seed: int = 1) -> Tensor:
 def run(
     built: Decoder, tokens: Tensor, cache: Cache | None = None, mask: Tensor | None = None
 ) -> BaseModelOutputWithPast:
-    return built(tokens, attention_mask=mask, past_key_values=cache, use_cache=cache is not None)
+    keep = cache is not None
+    output: BaseModelOutputWithPast = built(
+        tokens, attention_mask=mask, past_key_values=cache, use_cache=keep
+    )
+    return output
 
 
 def hidden(built: Decoder, tokens: Tensor, cache: Cache | None = None, mask: Tensor | None = None) -> Tensor:

@@ -63,10 +63,10 @@ def gated_delta_step(
     """One position: output (B, H, V) and the new state; `g` is (B, H) or (B, H, K)."""
     decay = g.exp()
     kept = state_BHKV * (decay.unsqueeze(-1) if g.ndim == 3 else decay[..., None, None])
-    remembered_BHV = (kept * k_BHK.unsqueeze(-1)).sum(-2)
+    remembered_BHV = (k_BHK.unsqueeze(-2) @ kept).squeeze(-2)
     correction_BHV = (v_BHV - remembered_BHV) * beta_BH.unsqueeze(-1)
-    state = kept + k_BHK.unsqueeze(-1) * correction_BHV.unsqueeze(-2)
-    return (state * q_BHK.unsqueeze(-1)).sum(-2), state
+    state = torch.addcmul(kept, k_BHK.unsqueeze(-1), correction_BHV.unsqueeze(-2))
+    return (q_BHK.unsqueeze(-2) @ state).squeeze(-2), state
 
 
 def _scores_inside(q: Tensor, k: Tensor, total_BHNCK: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,8 +48,9 @@ def gated_linear_step(
     q_BHK: Tensor, k_BHK: Tensor, v_BHV: Tensor, g_BH: Tensor, state_BHKV: Tensor
 ) -> tuple[Tensor, Tensor]:
     """One position: output (B, H, V) and the new state."""
-    state = state_BHKV * g_BH.exp()[..., None, None] + k_BHK.unsqueeze(-1) * v_BHV.unsqueeze(-2)
-    return (state * q_BHK.unsqueeze(-1)).sum(-2), state
+    kept = state_BHKV * g_BH.exp()[..., None, None]
+    state = torch.addcmul(kept, k_BHK.unsqueeze(-1), v_BHV.unsqueeze(-2))
+    return (q_BHK.unsqueeze(-2) @ state).squeeze(-2), state
 
 
 def _first_state(state_BHKV: Tensor | None, k_BHTK: Tensor, v_BHTV: Tensor) -> Tensor:

@@ -79,14 +79,19 @@ def mlstm_step(
     eps: float = 1e-6,
 ) -> tuple[Tensor, MlstmState]:
     """One position: hidden value (B, H, V) and the new state."""
-    memory, maximum = _joined(state, k_BHK, v_BHV)
-    log_forget = F.logsigmoid(forget_gate_BH)
-    top = torch.maximum(log_forget + maximum, input_gate_BH)
-    valued = torch.cat([v_BHV, torch.ones_like(v_BHV[..., :1])], dim=-1)
-    added = (k_BHK * (input_gate_BH - top).exp().unsqueeze(-1)).unsqueeze(-1) * valued.unsqueeze(-2)
-    memory = memory * (log_forget + maximum - top).exp()[..., None, None] + added
-    read = ((q_BHK * q_BHK.shape[-1] ** -0.5).unsqueeze(-2) @ memory).squeeze(-2)
-    return _normalised(read, top, eps), _parted(memory, top)
+    log_kept = F.logsigmoid(forget_gate_BH) + state.maximum
+    top = torch.maximum(log_kept, input_gate_BH)
+    kept_BH1 = (log_kept - top).exp().unsqueeze(-1)
+    written_BHK = k_BHK * (input_gate_BH - top).exp().unsqueeze(-1)
+    memory = torch.addcmul(
+        state.memory * kept_BH1.unsqueeze(-1), written_BHK.unsqueeze(-1), v_BHV.unsqueeze(-2)
+    )
+    normaliser = torch.addcmul(written_BHK, state.normaliser, kept_BH1)
+    q_BHK = q_BHK * q_BHK.shape[-1] ** -0.5
+    read = torch.cat(
+        ((q_BHK.unsqueeze(-2) @ memory).squeeze(-2), (q_BHK * normaliser).sum(-1, keepdim=True)), dim=-1
+    )
+    return _normalised(read, top, eps), MlstmState(memory, normaliser, top)
 
 
 def _normalised(read: Tensor, top: Tensor, eps: float) -> Tensor:

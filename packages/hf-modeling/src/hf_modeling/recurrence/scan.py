@@ -16,6 +16,9 @@ def elementwise_scan(
 ) -> tuple[Tensor, Tensor]:
     """All states (B, T, ...) and the last one (B, ...); `a` broadcasts to `b`, `state` is h before."""
     state = torch.zeros_like(b_BT[:, 0]) if state_B is None else state_B
+    if b_BT.shape[1] == 1:
+        state = torch.addcmul(b_BT[:, 0], a_BT[:, 0], state)
+        return state.unsqueeze(1), state
     states: list[Tensor] = []
     for start in range(0, b_BT.shape[1], chunk):
         a, b = a_BT[:, start : start + chunk], b_BT[:, start : start + chunk]
