@@ -334,7 +334,7 @@ def test_absorbed_steps_equal_unfolded_ones(name: str) -> None:
 
 def test_latents_are_all_that_is_remembered() -> None:
     (states, _) = model("latent").cache_layout
-    assert states == {"latent": Append(heads=1, features=8), "key_rope": Append(heads=1, features=4)}
+    assert states == {"latent": Append(heads=1, features=8 + 4)}
 
 
 @torch.no_grad()

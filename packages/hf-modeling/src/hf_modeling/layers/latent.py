@@ -5,7 +5,7 @@ and reads its values from there (the absorbed form of arXiv 2405.04434, section 
 the latents only. Both forms are the same product in another order.
 
 B batch, T new tokens, S visible tokens, D width, N heads, P features without position, R rotated features,
-V features of values, C numbers of the latent, I heads of the index.
+H = P + R, V features of values, C numbers of the latent, x = C + R as remembered, I heads of the index.
 """
 
 from __future__ import annotations
@@ -100,15 +100,13 @@ class LatentAttentionLayer(Mixer):
             latent_BTC = latent_BTC * self.latent_multiplier
         if self.rotary is not None:
             q_BTNR, k_BT1R = self.rotary.rotate(q_BTNR, step), self.rotary.rotate(k_BT1R, step)
-        latent_B1SC, k_B1SR = latent_BTC.unsqueeze(1), k_BT1R.transpose(1, 2)
+        known_B1Sx = torch.cat((latent_BTC, k_BT1R.squeeze(2)), dim=-1).unsqueeze(1)
         if step.cache is not None:
-            latent_B1SC = step.cache.extend(self.layer, "latent", latent_B1SC)
-            k_B1SR = step.cache.extend(self.layer, "key_rope", k_B1SR)
+            known_B1Sx = step.cache.extend(self.layer, "latent", known_B1Sx)
         mask = self._mask(x_BTD, low_BTC, step)
         dropout = self.scoring.dropout if self.training else 0.0
         run = self._absorbed if self._absorbs(step) else self._unfolded
-        y_BNTV = run(q_BTNP.transpose(1, 2), q_BTNR.transpose(1, 2), latent_B1SC, k_B1SR, mask, step, dropout)
-        y_BTNV = y_BNTV.transpose(1, 2)
+        y_BTNV = run(q_BTNP, q_BTNR, known_B1Sx, mask, step, dropout)
         if self.gate_proj is not None:
             gate = self.gate_proj(read_BTC if self.raw_queries else x_BTD)
             y_BTNV = gated(y_BTNV, gate, None, self.gate_activation)
@@ -144,43 +142,34 @@ class LatentAttentionLayer(Mixer):
         return Mask(allowed.masked_fill(~chosen, float("-inf")))
 
     def _unfolded(
-        self,
-        q_BNTP: Tensor,
-        q_BNTR: Tensor,
-        latent_B1SC: Tensor,
-        k_B1SR: Tensor,
-        mask: Mask,
-        step: Step,
-        dropout: float,
+        self, q_BTNP: Tensor, q_BTNR: Tensor, known_B1Sx: Tensor, mask: Mask, step: Step, dropout: float
     ) -> Tensor:
+        """Values mixed for each query, (B, T, N, V), by keys and values of every head."""
+        latent_B1SC, k_B1SR = known_B1Sx.split(self.latent_parts, dim=-1)
         B, _, S, _ = latent_B1SC.shape
         unfolded = self.kv_b_proj(latent_B1SC.squeeze(1)).view(B, S, self.heads, -1).transpose(1, 2)
         k_BNSP, v_BNSV = unfolded.split(self.unfolded_parts, dim=-1)
-        q = torch.cat((q_BNTP, q_BNTR), dim=-1)
-        k = torch.cat((k_BNSP, k_B1SR.expand(-1, self.heads, -1, -1)), dim=-1)
+        q_BNTH = torch.cat((q_BTNP, q_BTNR), dim=-1).transpose(1, 2)
+        k_BNSH = torch.cat((k_BNSP, k_B1SR.expand(-1, self.heads, -1, -1)), dim=-1)
         if step.attentions is None:
-            return self.scoring.attend(q, k, v_BNSV, mask, None, None, dropout)
-        weights_BNTS = self.scoring.eager.weights(q, k, mask, None, None)
+            return self.scoring.attend(q_BNTH, k_BNSH, v_BNSV, mask, None, None, dropout).transpose(1, 2)
+        weights_BNTS = self.scoring.eager.weights(q_BNTH, k_BNSH, mask, None, None)
         step.attentions.append(weights_BNTS)
-        return self.scoring.eager.mix(weights_BNTS, v_BNSV, dropout)
+        return self.scoring.eager.mix(weights_BNTS, v_BNSV, dropout).transpose(1, 2)
 
     def _absorbed(
-        self,
-        q_BNTP: Tensor,
-        q_BNTR: Tensor,
-        latent_B1SC: Tensor,
-        k_B1SR: Tensor,
-        mask: Mask,
-        step: Step,
-        dropout: float,
+        self, q_B1NP: Tensor, q_B1NR: Tensor, known_B1Sx: Tensor, mask: Mask, step: Step, dropout: float
     ) -> Tensor:
-        unfold = self.kv_b_proj.weight.view(self.heads, -1, latent_B1SC.shape[-1])
-        to_key_NPC, to_value_NVC = unfold.split(self.unfolded_parts, dim=1)
-        q = torch.cat((q_BNTP @ to_key_NPC, q_BNTR), dim=-1)
-        k = torch.cat((latent_B1SC, k_B1SR), dim=-1)
-        mixed_BNTC = self.scoring.attend(q, k, latent_B1SC, mask, None, None, dropout)
-        value_BNTV: Tensor = mixed_BNTC @ to_value_NVC.transpose(1, 2)
-        return value_BNTV
+        """The same for one token: its heads are so many queries of one key head, which is what is remembered."""
+        latent_B1SC = known_B1Sx[..., : self.latent_parts[0]]
+        unfold_NxC = self.kv_b_proj.weight.view(self.heads, -1, latent_B1SC.shape[-1])
+        to_key_NPC, to_value_NVC = unfold_NxC.split(self.unfolded_parts, dim=1)
+        q_BN1C = q_B1NP.transpose(1, 2) @ to_key_NPC
+        q_B1Nx = torch.cat((q_BN1C.transpose(1, 2), q_B1NR), dim=-1)
+        by_head = mask if mask.allowed is None else Mask(mask.allowed.transpose(1, 2))
+        mixed_B1NC = self.scoring.attend(q_B1Nx, known_B1Sx, latent_B1SC, by_head, None, None, dropout)
+        value_BN1V: Tensor = mixed_B1NC.transpose(1, 2) @ to_value_NVC.transpose(1, 2)
+        return value_BN1V.transpose(1, 2)
 
 
 @final
@@ -226,9 +215,9 @@ class Indexer(nn.Module):
 
 
 def _states(spec: LatentAttention, indexer: Indexer | None) -> Mapping[str, State]:
-    """Latents and rotated keys of all tokens, or of those in the window; and what the index looks at."""
+    """Latents with the rotated key behind them, of all tokens or of those in the window; and the index's keys."""
     window = window_of(spec.mask)
-    sizes = {"latent": spec.kv_rank, "key_rope": spec.rope_dim}
+    sizes = {"latent": spec.kv_rank + spec.rope_dim}
     if indexer is not None:
         sizes["index_key"] = indexer.head_dim
     return {
