@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hf_config import GenerationConfig
 from hf_config.errors import ConfigError
+from hf_config.generation import CompileConfig
 from hf_modeling.generation import FinishReason, MaxLengthCriteria
 from hf_modeling.generation.errors import (
     CacheMismatchError,
@@ -381,3 +382,71 @@ def test_frequency_and_presence_penalties_make_texts_vary(model: CausalLM) -> No
     for penalty in penalties:
         varied = model.generate(prompts(1, 4), max_new_tokens=30, eos_token_id=None, **penalty)[0, 4:]
         assert len(varied.unique()) == 30 > len(plain.unique())
+
+
+class Pieces(Letters):
+    """Tokens 30 to 39 are "a", "ab", "abc" and so on; the others begin otherwise."""
+
+    def get_vocab(self) -> dict[str, int]:
+        return {"abcdefghij"[: i - 29] if 30 <= i < 40 else f"z{i}": i for i in range(VOCABULARY)}
+
+
+@pytest.mark.parametrize("side", ["none", "left", "right"])
+def test_a_healed_prompt_ends_in_the_models_own_choice(side: str, model: CausalLM) -> None:
+    ids = torch.tensor([[9, 10, 11, 33], [12, 13, 30, 9]])
+    mask = torch.ones_like(ids)
+    if side != "none":
+        ids = torch.nn.functional.pad(ids, (2, 0) if side == "left" else (0, 2))
+        mask = torch.nn.functional.pad(mask, (2, 0) if side == "left" else (0, 2))
+    healed = model.generate(
+        ids, attention_mask=mask, token_healing=True, tokenizer=Pieces(), max_new_tokens=4, eos_token_id=None
+    )
+    with torch.no_grad():
+        logits = model(torch.tensor([[9, 10, 11]])).logits[0, -1]
+    logits[33] += 1.0
+    want = 33 + int(logits[33:40].argmax())
+    last = 3 + 2 * (side == "left")
+    assert healed[0, last] == want
+    assert torch.equal(healed[1, : ids.shape[1]], ids[1]), "no other token begins as this one does"
+    direct = model.generate(torch.tensor([[9, 10, 11, want]]), max_new_tokens=4, eos_token_id=None)
+    assert healed[0, -4:].tolist() == direct[0, -4:].tolist()
+
+
+def test_healing_needs_a_tokenizer(model: CausalLM) -> None:
+    with pytest.raises(DetokenizerNeededError, match="token_healing"):
+        model.generate(prompts(1, 4), token_healing=True, max_new_tokens=2)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_a_compiled_step_gives_the_same_tokens_and_is_made_once(backend: str) -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    own, ids = llama(), prompts(2, 5)
+    options: dict[str, Any] = {
+        "compile_config": CompileConfig(backend=backend, fullgraph=True),
+        "eos_token_id": None,
+    }
+    for new in (6, 30):
+        assert torch.equal(
+            own.generate(ids, max_new_tokens=new, **options),
+            own.generate(ids, max_new_tokens=new, eos_token_id=None),
+        )
+    made = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    own.generate(ids, max_new_tokens=60, **options)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == made, "length recompiles nothing"
+    beams = own.generate(ids, max_new_tokens=6, num_beams=2, **options)
+    assert torch.equal(beams, own.generate(ids, max_new_tokens=6, num_beams=2, eos_token_id=None))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cache_implementation": "quantized"},
+        {"output_attentions": True, "return_dict_in_generate": True},
+        {"use_cache": False},
+    ],
+)
+def test_what_a_compiled_step_cannot_do(options: dict[str, Any], model: CausalLM) -> None:
+    with pytest.raises(ContradictionError, match="compile"):
+        model.generate(prompts(1, 4), compile=True, max_new_tokens=2, **options)

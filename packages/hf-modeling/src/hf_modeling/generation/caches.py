@@ -7,12 +7,15 @@ from typing import TypedDict
 from hf_modeling.cache import Cache
 from hf_modeling.cache.static import StaticCache
 from hf_modeling.cache.stored import Bits, offloaded_cache, quantized_cache
+from hf_modeling.generation.compiled import bucket
 from hf_modeling.generation.errors import CacheMismatchError, ContradictionError, OptionError
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.plan import Plan
 
 
-def make_cache(model: LanguageModel, plan: Plan, *, batch: int, slack: int = 0) -> Cache | None:
+def make_cache(
+    model: LanguageModel, plan: Plan, *, batch: int, slack: int = 0, compiling: bool = False
+) -> Cache | None:
     """An empty cache of the kind that `cache_implementation` names; None when nothing is to be remembered.
 
     Raises:
@@ -27,15 +30,24 @@ def make_cache(model: LanguageModel, plan: Plan, *, batch: int, slack: int = 0) 
                 fix="leave out one of them",
             )
         return None
+    if compiling:
+        if kind not in (None, "static"):
+            raise ContradictionError(
+                ("compile", f"cache_implementation={kind!r}"),
+                "a compiled step needs fixed memory",
+                "pass 'static'",
+            )
+        kind = "static"
     match kind:
         case None | "dynamic" | "sliding_window" | "hybrid" | "hybrid_chunked":
             # What a layer with a window forgets is the layer's affair, whatever the kind is called.
             return model.new_cache(slack=slack)
         case "static":
+            tokens = max(plan.config.max_cache_len or 0, plan.max_length + slack)
             return StaticCache(
                 model.new_cache().layout,
                 batch=batch,
-                capacity=max(plan.config.max_cache_len or 0, plan.max_length + slack),
+                capacity=bucket(tokens) if compiling else tokens,
                 dtype=model.dtype,
                 device=model.device,
                 slack=slack,

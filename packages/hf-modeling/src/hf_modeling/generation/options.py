@@ -114,6 +114,7 @@ class GenerateInputs(TypedDict, total=False):
     negative_prompt_ids, negative_prompt_attention_mask: what guidance pulls away from.
     seed: one number, or one for every sequence: its own random stream.
     frequency_penalty, presence_penalty: subtracted from logits of generated tokens, per use or once.
+    compile: run the step compiled; the first call of a model takes the time that compiling does.
     deterministic: run sequences one by one, so that logits are bit for bit those of a batch of one.
     """
 
@@ -133,6 +134,7 @@ class GenerateInputs(TypedDict, total=False):
     frequency_penalty: float
     presence_penalty: float
     deterministic: bool
+    compile: bool
 
 
 class GenerateArguments(GenerateInputs, GenerateOptions, total=False):

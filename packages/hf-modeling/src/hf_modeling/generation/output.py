@@ -58,6 +58,11 @@ class Record:
     attentions: list[tuple[Tensor, ...]] | None = None
     hidden_states: list[tuple[Tensor, ...]] | None = None
 
+    @property
+    def keeps_layers(self) -> bool:
+        """Whether the model has to give more than logits."""
+        return self.attentions is not None or self.hidden_states is not None
+
     @classmethod
     def of(cls, *, scores: bool, logits: bool, attentions: bool, hidden_states: bool) -> Record:
         """A record of what is set."""

@@ -22,6 +22,8 @@ class Prompt:
     """The same with padding moved to the left."""
     mask: Tensor | None = None
     """1 for real tokens (B, T); None when all are."""
+    given_mask: Tensor | None = None
+    """The same for `given`."""
     embeds: Tensor | None = None
     """Embeddings (B, T, D) that stand for the ids."""
     batch: int
@@ -94,7 +96,8 @@ def prepare_prompt(
             f"attention_mask has shape {tuple(mask.shape)}, the prompt has {ids.shape[0]} rows of {length} tokens",
             fix="give one number, 1 or 0, for every token",
         )
-    return _padded_left(ids, mask.bool(), embeds)
+    prompt = _padded_left(ids, mask.bool(), embeds)
+    return replace(prompt, given_mask=mask)
 
 
 def _ids_without_prompt(embeds: Tensor | None, device: torch.device, bos: int | None) -> Tensor:

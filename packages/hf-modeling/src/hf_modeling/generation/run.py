@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hf_modeling.cache import Cache
+from hf_modeling.generation.compiled import Step
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.output import GenerateOutput, Record
 from hf_modeling.generation.plan import Plan
@@ -39,6 +40,8 @@ class Run:
     record: Record | None = None
     copies: int = 1
     """How many rows in a row have the same prompt."""
+    compiled: Step | None = None
+    """Runs single tokens instead of the model itself."""
     needs_hidden: bool = False
     """Whether choosing tokens takes hidden states."""
     length: int = field(init=False)
@@ -93,7 +96,11 @@ class Run:
         """Run the latest token of these sequences, or without a cache the whole text again."""
         ids = self._buffer[:, : self.length] if ids is None else ids
         if self.cache is not None:
-            return self.call(ids[:, -1:])
+            if self.compiled is None:
+                return self.call(ids[:, -1:])
+            # A graph may reuse its output's memory at the next step.
+            logits = self.compiled(ids[:, -1:], self.cache).clone()
+            return CausalLMOutputWithPast(logits=logits, past_key_values=self.cache)
         mask = self.prompt.mask
         if mask is not None:
             mask = torch.nn.functional.pad(mask, (0, ids.shape[1] - mask.shape[1]), value=1)

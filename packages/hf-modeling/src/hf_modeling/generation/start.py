@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from hf_config import GenerationConfig
+from hf_modeling.cache.static import StaticCache
 from hf_modeling.generation.assemble import PROCESSOR_OPTIONS, make_criteria, make_processors
 from hf_modeling.generation.caches import check_cache, make_cache
+from hf_modeling.generation.compiled import Step, compiled_step, default_config
 from hf_modeling.generation.drafting import (
     CONFIDENCE,
     DRAFTED,
@@ -20,13 +23,14 @@ from hf_modeling.generation.drafting import (
     TranslatingDrafter,
 )
 from hf_modeling.generation.errors import ContradictionError, DetokenizerNeededError, OptionError
+from hf_modeling.generation.healing import heal
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.options import GenerateInputs
 from hf_modeling.generation.output import Record
 from hf_modeling.generation.plan import BEAMS, ONE_SEQUENCE, make_plan, need_pad, token_ids
 from hf_modeling.generation.processors.base import LogitsProcessor
 from hf_modeling.generation.processors.guidance import UnbatchedClassifierFreeGuidanceLogitsProcessor
-from hf_modeling.generation.prompt import prepare_prompt
+from hf_modeling.generation.prompt import Prompt, prepare_prompt
 from hf_modeling.generation.run import Run
 from hf_modeling.generation.sampling import sampler_for
 from hf_modeling.generation.unconditional import UnconditionalText
@@ -37,7 +41,8 @@ def start_run(
     model: LanguageModel, inputs: Tensor | None, config: GenerationConfig, given: GenerateInputs
 ) -> Run:
     """Everything that is checked and decided before the model runs."""
-    if isinstance(model, nn.Module):
+    compiling = given.get("compile", config.compile_config is not None and not config.disable_compile)
+    if isinstance(model, nn.Module) and not compiling:
         prepare_for_inference(model)
     vocabulary, eos = model.vocabulary_size, token_ids(config.eos_token_id)
     prompt = prepare_prompt(
@@ -50,6 +55,8 @@ def start_run(
         eos=eos,
         bos=config.bos_token_id,
     )
+    if config.token_healing:
+        prompt = _healed(model, prompt, given)
     plan = make_plan(
         config,
         model.config,
@@ -61,7 +68,7 @@ def start_run(
     )
     cache, slack = given.get("past_key_values"), SLACK if plan.mode in ONE_SEQUENCE else 0
     if cache is None:
-        cache = make_cache(model, plan, batch=prompt.batch, slack=slack)
+        cache = make_cache(model, plan, batch=prompt.batch, slack=slack, compiling=compiling)
     else:
         check_cache(cache, model, plan)
     copies = plan.num_beams if plan.mode in BEAMS else plan.num_return_sequences
@@ -78,7 +85,53 @@ def start_run(
         copies=copies,
     )
     _attach(run, given)
+    if compiling:
+        run.compiled = _compiled(run)
     return run
+
+
+def _healed(model: LanguageModel, prompt: Prompt, given: GenerateInputs) -> Prompt:
+    """The prompt with the last token of each row chosen anew.
+
+    Raises:
+        DetokenizerNeededError: without a tokenizer.
+    """
+    tokenizer = given.get("tokenizer")
+    if tokenizer is None:
+        raise DetokenizerNeededError("token_healing")
+    with torch.inference_mode():
+        ids = heal(model, prompt.given, prompt.given_mask, tokenizer.get_vocab())
+    return prepare_prompt(
+        ids.clone(),
+        mask=prompt.given_mask,
+        embeds=None,
+        device=model.device,
+        vocabulary=model.vocabulary_size,
+        pad=None,
+        eos=(),
+        bos=None,
+    )
+
+
+def _compiled(run: Run) -> Step:
+    """The compiled step of a run.
+
+    Raises:
+        ContradictionError: the run needs more than logits, or has no fixed memory.
+    """
+    if run.record is not None and run.record.keeps_layers:
+        raise ContradictionError(
+            ("compile", "output_attentions or output_hidden_states"),
+            "a compiled step gives logits only",
+            fix="leave one of them out",
+        )
+    if not isinstance(run.cache, StaticCache):
+        raise ContradictionError(
+            ("compile", "past_key_values"),
+            "a compiled step needs fixed memory",
+            "pass a StaticCache, or none",
+        )
+    return compiled_step(run.model, run.plan.config.compile_config or default_config(run.model.device))
 
 
 def _attach(run: Run, given: GenerateInputs) -> None:
