@@ -11,6 +11,7 @@ from tools.bench import Case, Workload, material
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from transformers import PreTrainedModel
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -80,8 +81,11 @@ def ours(folder: Path, rows: int, length: int, vocabulary: int, beams: int) -> W
 
     model = AutoModelForCausalLM.from_pretrained(folder)
     ids = prompt(rows, length, vocabulary)
-    options = {"max_new_tokens": NEW, "min_new_tokens": NEW, "num_beams": beams, "do_sample": False}
-    return lambda: checked(model.generate(ids, **options)[:, length:])
+
+    def generate() -> "torch.Tensor":
+        return model.generate(ids, max_new_tokens=NEW, min_new_tokens=NEW, num_beams=beams, do_sample=False)
+
+    return lambda: checked(generate()[:, length:])
 
 
 def peer(folder: Path, rows: int, length: int, vocabulary: int, beams: int) -> Workload:
@@ -94,11 +98,11 @@ def peer(folder: Path, rows: int, length: int, vocabulary: int, beams: int) -> W
     return lambda: checked(model.generate(ids, attention_mask=mask, pad_token_id=0, **options)[:, length:])
 
 
-def peer_model(folder: Path) -> "torch.nn.Module":
+def peer_model(folder: Path) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM, logging
 
     logging.set_verbosity_error()
-    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(folder)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder)
     return model
 
 
@@ -113,11 +117,10 @@ def case(
     beams: int = 1,
     tolerance: float = 0.0,
 ) -> Case:
-    sizes = {"rows": rows, "length": length, "vocabulary": vocabulary, "beams": beams}
     return Case(
         name=name,
-        ours=partial(ours, **sizes),
-        peer=partial(peer, **sizes),
+        ours=partial(ours, rows=rows, length=length, vocabulary=vocabulary, beams=beams),
+        peer=partial(peer, rows=rows, length=length, vocabulary=vocabulary, beams=beams),
         prepare=prepare,
         goal=goal,
         samples=5,

@@ -93,6 +93,7 @@ def short_calls(load: Load, kind: str) -> Callable[[Path], Workload]:
         tokenizer = load(folder / kind)
 
         def workload() -> dict[str, float]:
+            ids: list[int] = []
             for _ in range(CALLS):
                 ids = tokenizer(SHORT)["input_ids"]
             return {"check": float(sum(ids))}
