@@ -16,7 +16,8 @@ from hf_modeling.weights.table import Rule, WeightTable, renames, rule
 def spec(c: xLSTMConfig) -> DecoderSpec:
     """The decoder that an xLSTM config describes.
 
-    Memories are computed in float32, whatever `autocast_kernel_dtype` says.
+    Memories are computed in float32, whatever `autocast_kernel_dtype` says; the last norm is there whatever
+    `add_out_norm` says.
 
     Raises:
         SpecError: norms with biases, which no released model has.
@@ -34,8 +35,7 @@ def spec(c: xLSTMConfig) -> DecoderSpec:
     )
     ffn = GatedMlp(width=inner_width(c), activation="silu")
     head = LmHead(tied=c.tie_word_embeddings, softcap=c.output_logit_soft_cap)
-    final = norm if c.add_out_norm else None
-    return decoder(c, [pre_norm(mixer, ffn, norm)] * c.num_hidden_layers, final, head=head)
+    return decoder(c, [pre_norm(mixer, ffn, norm)] * c.num_hidden_layers, norm, head=head)
 
 
 def inner_width(c: xLSTMConfig) -> int:
