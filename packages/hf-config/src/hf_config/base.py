@@ -30,7 +30,14 @@ DTypeName = Literal[
     "int64",
 ]
 AttentionImplementation = Literal[
-    "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "paged_attention"
+    "eager",
+    "sdpa",
+    "flex",
+    "flex_attention",
+    "flash",
+    "flash_attention_2",
+    "flash_attention_3",
+    "paged_attention",
 ]
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
 

@@ -78,7 +78,8 @@ class Decoder(PreTrainedModel):
         input_ids: (B, T) int64; or inputs_embeds: (B, T, width of the embedding table).
         attention_mask: (B, T) or (B, old + T), 1 for real tokens; padding may be on either side. Or 4-D, to
             say for each query which keys it may look at.
-        position_ids: (B, T); left out, they count each row's real tokens.
+        position_ids: (B, T); left out, they count each row's real tokens. Without a mask, positions that start
+            over mark sequences packed into one row; `masks.packed_position_ids` makes them of `cu_seqlens`.
         token_type_ids: (B, T), for the few decoders that tell segments apart.
         past_key_values: what earlier calls remembered; it is updated. With use_cache a new one is made where none
             is given; left out, that is done as the config says, unless gradients are recorded.

@@ -1,14 +1,17 @@
 """One description of who may look at whom, in the form that an attention backend wants.
 
-B batch, T queries, S keys. A `Mask` is the cheapest true statement: nothing is hidden, plain causal, or a
-boolean tensor. Rules see a token's order in its row (an index that counts padding), whether it is real, and
-which packed sequence it belongs to; they do not know how a cache stores keys.
+B batch, T queries, S keys. A `Mask` is the cheapest true statement: nothing is hidden, plain causal, a rule
+over rows of tokens, or a tensor. Backends that want a tensor get one written out once; those that skip hidden
+blocks or tell packed sequences apart read the rule and the rows. Rules see a token's order in its row (an index
+that counts padding), whether it is real, and which packed sequence it belongs to; they do not know how a cache
+stores keys.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import assert_never, final
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, assert_never, cast, final
 
 import torch
 from torch import Tensor
@@ -16,27 +19,7 @@ from torch import Tensor
 from hf_modeling.errors import InputError
 from hf_modeling.spec import Bidirectional, BidirectionalWindow, Causal, Chunk, MaskRule, Window
 
-
-@final
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """`allowed` (B or 1, 1, T, S) is True where a query may look; None with `causal` False hides nothing.
-
-    `causal` (only when `allowed` is None, and T equals S) hides keys after the query.
-    """
-
-    allowed: Tensor | None = None
-    causal: bool = False
-
-    def dense(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
-        """`allowed` written out as a tensor, or None if nothing is hidden."""
-        if not self.causal:
-            return self.allowed
-        return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)[None, None]
-
-
-OPEN = Mask()
-CAUSAL = Mask(causal=True)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +42,46 @@ class Rows:
     key_start_BS: Tensor | None = None
 
 
+@final
+@dataclass(slots=True)
+class Mask:
+    """`tensor` (B or 1, N or 1, T, S) is True where a query may look, or a number to add to its score.
+
+    Without a tensor, `rows` are the tokens that `rule` tells apart; without either, `causal` (T equals S) hides
+    keys after the query, and a mask of nothing hides nothing.
+    """
+
+    tensor: Tensor | None = None
+    causal: bool = False
+    rule: MaskRule | None = None
+    rows: Rows | None = None
+    _forms: dict[str, object] = field(default_factory=dict, compare=False)
+
+    def form(self, backend: str, make: Callable[[], T]) -> T:
+        """What `backend` makes of this mask, made when the first layer asks."""
+        found = self._forms.get(backend)
+        if found is None:
+            found = self._forms[backend] = make()
+        return cast("T", found)
+
+    @property
+    def allowed(self) -> Tensor | None:
+        """The tensor, written out from the rule if need be; None where nothing or `causal` says it all."""
+        if self.tensor is None and self.rule is not None and self.rows is not None:
+            self.tensor = allowed(self.rule, self.rows)
+        return self.tensor
+
+    def dense(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
+        """`allowed` for whoever needs a tensor for `causal` too; None if nothing is hidden."""
+        if not self.causal:
+            return self.allowed
+        return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)[None, None]
+
+
+OPEN = Mask()
+CAUSAL = Mask(causal=True)
+
+
 def allowed(rule: MaskRule, rows: Rows) -> Tensor:
     """Which keys each query may look at, (B or 1, 1, T, S) bool.
 
@@ -66,21 +89,9 @@ def allowed(rule: MaskRule, rows: Rows) -> Tensor:
     is never looked at by a real one.
     """
     q_BT1, k_B1S = rows.query_order_BT[:, :, None], rows.key_order_BS[:, None, :]
-    match rule:
-        case Causal():
-            may = k_B1S <= q_BT1
-        case Window(size=size):
-            may = (k_B1S <= q_BT1) & (k_B1S > q_BT1 - size)
-        case Chunk(size=size):
-            q_start = 0 if rows.query_start_BT is None else rows.query_start_BT[:, :, None]
-            k_start = 0 if rows.key_start_BS is None else rows.key_start_BS[:, None, :]
-            may = (k_B1S <= q_BT1) & ((k_B1S - k_start) // size == (q_BT1 - q_start) // size)
-        case Bidirectional():
-            may = torch.ones_like(k_B1S, dtype=torch.bool)
-        case BidirectionalWindow(size=size):
-            may = (k_B1S - q_BT1).abs() < size
-        case _:
-            assert_never(rule)
+    q_start = 0 if rows.query_start_BT is None else rows.query_start_BT[:, :, None]
+    k_start = 0 if rows.key_start_BS is None else rows.key_start_BS[:, None, :]
+    may = sees(rule, q_BT1, k_B1S, q_start, k_start)
     if rows.query_block_BT is not None and rows.key_block_BS is not None:
         block_BT1 = rows.query_block_BT[:, :, None]
         may = may | ((block_BT1 == rows.key_block_BS[:, None, :]) & (block_BT1 >= 0))
@@ -90,6 +101,23 @@ def allowed(rule: MaskRule, rows: Rows) -> Tensor:
         may = may & rows.key_valid_BS[:, None, :]
         may = may | (~may.any(-1, keepdim=True) & (k_B1S == q_BT1))
     return may.unsqueeze(1)
+
+
+def sees(rule: MaskRule, q: Tensor, k: Tensor, q_start: Tensor | int, k_start: Tensor | int) -> Tensor:
+    """Whether the rule lets the query of order `q` look at the key of order `k`, for whatever shapes broadcast."""
+    match rule:
+        case Causal():
+            return k <= q
+        case Window(size=size):
+            return (k <= q) & (k > q - size)
+        case Chunk(size=size):
+            return (k <= q) & ((k - k_start) // size == (q - q_start) // size)
+        case Bidirectional():
+            return torch.ones_like(k, dtype=torch.bool)
+        case BidirectionalWindow(size=size):
+            return (k - q).abs() < size
+        case _:
+            assert_never(rule)
 
 
 def window_of(rule: MaskRule) -> int | None:

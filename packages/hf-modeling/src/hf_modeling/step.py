@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hf_modeling.errors import InputError
-from hf_modeling.masks import CAUSAL, OPEN, Mask, Rows, allowed, segment_starts, segments, window_of
+from hf_modeling.masks import CAUSAL, OPEN, Mask, Rows, segment_starts, segments, window_of
 from hf_modeling.spec import Bidirectional, Causal, Chunk, MaskRule, Window
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Step:
         if self.custom is not None:
             made = self.custom
         elif not plain or self.capacity is not None:
-            made = Mask(allowed(rule, self._rows(rule)))
+            made = Mask(rule=rule, rows=self._rows(rule))
         # Nothing but the rule hides anything, which can often be said without a tensor.
         elif isinstance(rule, Bidirectional):
             made = OPEN
@@ -106,7 +106,7 @@ class Step:
         elif isinstance(rule, Window) and self.new == 1 and self._key_order(rule).shape[1] <= rule.size:
             made = OPEN
         else:
-            made = Mask(allowed(rule, self._rows(rule)))
+            made = Mask(rule=rule, rows=self._rows(rule))
         self._memo[rule] = made
         return made
 

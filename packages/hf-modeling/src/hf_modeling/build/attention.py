@@ -32,6 +32,7 @@ from hf_modeling.masks import window_of
 from hf_modeling.spec import (
     Attention,
     BlockIndex,
+    Chunk,
     ExpLogScale,
     FloorLogScale,
     KeyAsValue,
@@ -116,29 +117,63 @@ def build_scoring(spec: Attention, building: Building) -> Scoring:
         softmax_dtype=torch.float32 if spec.softmax == "float32" else None,
     )
     alibi = None if spec.alibi is None else building.alibi(spec.alibi, spec.heads, scale)
-    attend = choose_attend(eager, spec.sinks, building.backend)
+    biased = spec.alibi is not None
+    attend = choose_attend(eager, spec.mask, building.backend, sinks=spec.sinks, alibi=biased)
     return Scoring(
         attend=attend, eager=eager, rule=spec.mask, alibi=alibi, sinks=spec.sinks, dropout=spec.dropout
     )
 
 
-def choose_attend(eager: EagerAttend, sinks: bool, backend: Backend | None) -> Attend:
-    """The backend by name; None takes fused attention where its scores need nothing that it lacks."""
-    lacking = "a cap on scores" if eager.softcap is not None else "attention sinks" if sinks else ""
+def choose_attend(
+    eager: EagerAttend, rule: MaskRule, backend: Backend | None, *, sinks: bool = False, alibi: bool = False
+) -> Attend:
+    """The backend by name; None takes PyTorch's fused attention where its scores need nothing that it lacks.
+
+    Raises:
+        BackendUnsupportedError: it cannot compute these scores.
+        MissingPackageError: its package is not installed.
+    """
+    capped = eager.softcap is not None
     match backend:
         case "eager":
             return eager
         case None:
-            return eager if lacking else SdpaAttend(scale=eager.scale)
+            return eager if capped or sinks else SdpaAttend(scale=eager.scale)
         case "sdpa":
-            if lacking:
-                raise BackendUnsupportedError(
-                    f"attention backend 'sdpa' cannot compute {lacking}, which this model has",
-                    fix="pass attn_implementation='eager', or leave it out to get the fastest that fits",
-                )
+            _refuse("sdpa", {"a cap on scores": capped, "attention sinks": sinks})
             return SdpaAttend(scale=eager.scale)
+        case "flex":
+            from hf_modeling.layers.attend_flex import FlexAttend
+
+            return FlexAttend(scale=eager.scale, softcap=eager.softcap)
+        case "flash":
+            chunked = isinstance(rule, Chunk)
+            _refuse("flash", {"attention sinks": sinks, "biases by distance": alibi, "chunks": chunked})
+            from hf_modeling.layers.attend_flash import FlashAttend, flash_kernels
+
+            return FlashAttend(scale=eager.scale, softcap=eager.softcap, kernels=flash_kernels())
         case _:
             assert_never(backend)
+
+
+def _refuse(backend: Backend, lacking: Mapping[str, bool]) -> None:
+    for mechanism, needed in lacking.items():
+        if needed:
+            raise BackendUnsupportedError(
+                f"attention backend {backend!r} cannot compute {mechanism}, which this model has",
+                fix="pass attn_implementation='eager', or leave it out to get the fastest that fits",
+            )
+
+
+BACKENDS: Mapping[str, Backend] = {
+    "eager": "eager",
+    "sdpa": "sdpa",
+    "flex": "flex",
+    "flex_attention": "flex",
+    "flash": "flash",
+    "flash_attention_2": "flash",
+}
+"""Backends by the names that configs and callers use."""
 
 
 def backend_of(name: str | None) -> Backend | None:
@@ -147,12 +182,11 @@ def backend_of(name: str | None) -> Backend | None:
     Raises:
         BackendUnsupportedError: there is none of that name.
     """
-    match name:
-        case None | "eager" | "sdpa":
-            return name
+    if name is None or name in BACKENDS:
+        return None if name is None else BACKENDS[name]
     raise BackendUnsupportedError(
         f"there is no attention backend {name!r}",
-        fix="use attn_implementation='eager' or 'sdpa', or leave it out to get the fastest that fits",
+        fix=f"use one of {', '.join(map(repr, BACKENDS))}, or leave it out to get the fastest that fits",
     )
 
 
@@ -165,15 +199,18 @@ def set_backend(model: nn.Module, name: str | None) -> None:
     """
     backend = backend_of(name)
     chosen = [
-        (
-            mixer,
-            replace(mixer.scoring, attend=choose_attend(mixer.scoring.eager, mixer.scoring.sinks, backend)),
-        )
+        (mixer, _rescored(mixer.scoring, backend))
         for mixer in model.modules()
         if isinstance(mixer, Mixer) and mixer.scoring is not None
     ]
     for mixer, scoring in chosen:
         mixer.scoring = scoring
+
+
+def _rescored(scoring: Scoring, backend: Backend | None) -> Scoring:
+    biased = scoring.alibi is not None
+    attend = choose_attend(scoring.eager, scoring.rule, backend, sinks=scoring.sinks, alibi=biased)
+    return replace(scoring, attend=attend)
 
 
 def key_value_states(rule: MaskRule, kv_heads: int, head_dim: int, value_dim: int) -> Mapping[str, State]:

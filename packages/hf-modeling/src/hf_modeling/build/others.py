@@ -125,5 +125,5 @@ def build_pair(spec: AttentionBesideMamba, layer: int, building: Building) -> Pa
 
 def _scoring(scale: float, building: Building, rule: MaskRule = Causal(), dropout: float = 0.0) -> Scoring:
     eager = EagerAttend(scale=scale)
-    attend = choose_attend(eager, False, building.backend)
+    attend = choose_attend(eager, rule, building.backend)
     return Scoring(attend=attend, eager=eager, rule=rule, dropout=dropout)

@@ -93,6 +93,11 @@ INSTEAD = {
 
     def reset_parameters(self) -> None:
         """Nothing."""''',
+    "choose_attend": '''def choose_attend(
+    eager: EagerAttend, rule: object, backend: None, *, sinks: bool = False, alibi: bool = False
+) -> EagerAttend | SdpaAttend:
+    """PyTorch's fused attention, or the written-out one where it lacks what these scores need."""
+    return eager if eager.softcap is not None or sinks else SdpaAttend(scale=eager.scale)''',
     "together": '''def together(x: Tensor, *layers: nn.Module) -> tuple[Tensor, ...]:
     """What each of these layers makes of `x`."""
     return tuple(layer(x) for layer in layers)''',

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hf_modeling.masks import Mask
 
-Backend = Literal["eager", "sdpa"]
+Backend = Literal["eager", "sdpa", "flex", "flash"]
 
 
 class Attend(Protocol):
@@ -103,7 +103,7 @@ class SdpaAttend:
         sinks_N: Tensor | None,
         dropout: float,
     ) -> Tensor:
-        allowed, causal = mask.allowed, mask.causal
+        allowed, causal = mask.tensor if mask.rows is None else mask.allowed, mask.causal
         if bias is not None:
             hidden = mask.dense(q_BNTH.shape[2], k_BKSH.shape[2], q_BNTH.device)
             allowed, causal = (bias if hidden is None else hide(bias, hidden)).to(q_BNTH.dtype), False
