@@ -7,11 +7,13 @@ are not its business.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from threading import Lock
 from typing import Final, Literal, Protocol, TypeAlias, cast, final
 
 import tokenizers
 
+from hf_hub_io.errors import MissingPackageError
 from hf_tokenize.encoding import RawEncoding
 from hf_tokenize.errors import EngineError, TextEncodingError, TextInputError, TokenizerFileError
 from hf_tokenize.inputs import TextItem, input_error
@@ -142,7 +144,9 @@ class RustEngine:
         return merged, False
 
     def _encode(self, items: Sequence[TextItem], *, words: bool, specials: bool, details: bool) -> Encoded:
-        """The engine's own result."""
+        """The engine's own result. Raises MissingPackageError: it takes word lists by way of numpy."""
+        if words and find_spec("numpy") is None:
+            raise MissingPackageError("numpy", "is_split_into_words=True")
         rust = self._rust
         try:
             if len(items) == 1:
