@@ -7,6 +7,7 @@ Greedy decoding gives the same tokens; sampling draws from the same distribution
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -44,9 +45,11 @@ def assisted(run: Run, drafter: Drafter) -> Iterator[list[int]]:
         start = run.length
         scores = [run.processed(logits_NV[:1].float())]
         for i in range(1, len(logits_NV)):
+            if run.processors and bool(scores[-1][0, draft.tokens_N[i - 1]].isneginf()):
+                break  # this token is forbidden, so nothing after it counts, and processors must not see it
             seen = torch.cat([run.ids[:, :start], draft.tokens_N[None, :i]], dim=1)
             scores.append(run.processed(logits_NV[i : i + 1].float(), seen))
-        tokens, accepted = _checked(run, draft, torch.cat(scores))
+        tokens, accepted = _checked(run, draft.tokens_N[: len(scores)], draft, torch.cat(scores))
         drafter.judge(len(draft.tokens_N), accepted)
         for i, token in enumerate(tokens):
             if run.record is not None:
@@ -68,13 +71,16 @@ def _keep_layers(run: Run, output: CausalLMOutputWithPast) -> None:
         run.record.add_layers(output)
 
 
-def _checked(run: Run, draft: Draft, scores_NV: Tensor) -> tuple[list[int], int]:
-    """The tokens that stand, and how many of them were drafted; the last one is the model's own."""
+def _checked(run: Run, tokens_N: Tensor, draft: Draft, scores_NV: Tensor) -> tuple[list[int], int]:
+    """The tokens that stand, and how many of them were drafted; the last one is the model's own.
+
+    `tokens_N` are those of the draft that scores were worked out for; the last of them may be forbidden.
+    """
     if not run.plan.config.do_sample:
         chosen = scores_NV.argmax(dim=-1).tolist()
-        accepted = _agreeing(draft.tokens_N.tolist(), chosen)
+        accepted = _agreeing(tokens_N.tolist(), chosen)
         return chosen[: accepted + 1], accepted
-    return _sampled(draft, scores_NV.softmax(dim=-1))
+    return _sampled(replace(draft, tokens_N=tokens_N), scores_NV.softmax(dim=-1))
 
 
 def _agreeing(drafted: list[int], chosen: list[int]) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hf_config.generation import CacheImplementation, CompileConfig
     from hf_config.watermark import BaseWatermarkingConfig
     from hf_modeling.cache import Cache
+    from hf_modeling.generation.grammar import Grammar, GrammarTokenizer
     from hf_modeling.generation.model import LanguageModel
     from hf_modeling.generation.processors.base import LogitsProcessor
     from hf_modeling.generation.processors.bias import SequenceBias
@@ -114,6 +115,8 @@ class GenerateInputs(TypedDict, total=False):
     negative_prompt_ids, negative_prompt_attention_mask: what guidance pulls away from.
     seed: one number, or one for every sequence: its own random stream.
     frequency_penalty, presence_penalty: subtracted from logits of generated tokens, per use or once.
+    grammar, grammar_tokenizer: a JSON schema, regular expression or EBNF that texts have to follow, and the
+        tokenizer that says what tokens are.
     compile: run the step compiled; the first call of a model takes the time that compiling does.
     deterministic: run sequences one by one, so that logits are bit for bit those of a batch of one.
     """
@@ -135,6 +138,8 @@ class GenerateInputs(TypedDict, total=False):
     presence_penalty: float
     deterministic: bool
     compile: bool
+    grammar: Grammar | None
+    grammar_tokenizer: GrammarTokenizer | None
 
 
 class GenerateArguments(GenerateInputs, GenerateOptions, total=False):

@@ -23,6 +23,7 @@ from hf_modeling.generation.drafting import (
     TranslatingDrafter,
 )
 from hf_modeling.generation.errors import ContradictionError, DetokenizerNeededError, OptionError
+from hf_modeling.generation.grammar import Grammar, GrammarLogitsProcessor
 from hf_modeling.generation.healing import heal
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.options import GenerateInputs
@@ -149,10 +150,27 @@ def _attach(run: Run, given: GenerateInputs) -> None:
             allowed=allowed,
             guidance=_guidance(run, given) if guided else None,
         )
+    grammar = given.get("grammar")
+    if grammar is not None:
+        # First, so that what truncates the distribution chooses among tokens that are allowed.
+        run.processors = [_grammar_processor(grammar, run, given), *run.processors]
     stops = given.get("stopping_criteria")
     if stops or values["stop_strings"] is not None or values["max_time"] is not None:
         need_pad(plan, run.prompt.batch)
         run.criteria = make_criteria(plan, custom=stops or (), tokenizer=given.get("tokenizer"))
+
+
+def _grammar_processor(grammar: Grammar, run: Run, given: GenerateInputs) -> LogitsProcessor:
+    tokenizer = given.get("grammar_tokenizer")
+    if tokenizer is None:
+        raise DetokenizerNeededError("grammar")
+    return GrammarLogitsProcessor(
+        grammar,
+        tokenizer,
+        eos_token_id=run.plan.eos,
+        vocab_size=run.model.vocabulary_size,
+        prompt_length=run.length,
+    )
 
 
 def checkpoint_options(model: LanguageModel) -> GenerationConfig:
