@@ -82,7 +82,8 @@ def find_class(name: str) -> type[PreTrainedModel]:
 def _candidates(name: str) -> Iterator[Family]:
     """Families that may have such a class: those whose names begin like it, then other packages'."""
     fitting = [model_type for model_type, start in FAMILIES.items() if name.startswith(start)]
-    for model_type in sorted(fitting, key=lambda t: len(FAMILIES[t]), reverse=True):
+    # The longest beginning first, and of equal ones the more particular type: a text model before its wrapper.
+    for model_type in sorted(fitting, key=lambda t: (len(FAMILIES[t]), len(t)), reverse=True):
         yield find_family(model_type)
     for model_type in model_types():
         if model_type not in FAMILIES:

@@ -95,7 +95,8 @@ class Linear(nn.Linear):
         if packed is not None and len(packed.sizes) == 1 and packed.serves(input):
             return packed.product(input)
         parameters = self._parameters  # the attributes take a search each
-        return nn.functional.linear(input, parameters["weight"], parameters["bias"])  # type: ignore[arg-type]
+        weight, bias = parameters["weight"], parameters["bias"]
+        return nn.functional.linear(input, weight, bias)  # type: ignore[arg-type]  # a weight is never None
 
     def train(self, mode: bool = True) -> Self:
         if mode:
