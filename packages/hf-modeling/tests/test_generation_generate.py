@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -435,6 +436,10 @@ def test_a_compiled_step_gives_the_same_tokens_and_is_made_once(backend: str) ->
     made = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     own.generate(ids, max_new_tokens=60, **options)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == made, "length recompiles nothing"
+    assert copy.deepcopy(own).generate(ids, max_new_tokens=3).shape[1] == 8
+    with ThreadPoolExecutor(2) as pool:  # each has a cache to itself
+        twice = list(pool.map(lambda _: own.generate(ids, max_new_tokens=9, **options), range(2)))
+    assert torch.equal(*twice)
     beams = own.generate(ids, max_new_tokens=6, num_beams=2, **options)
     assert torch.equal(beams, own.generate(ids, max_new_tokens=6, num_beams=2, eos_token_id=None))
 

@@ -188,6 +188,11 @@ class StaticCache:
         self._next_B1.zero_()
         self._values = [{} for _ in self.layout]
 
+    def fixed(self) -> list[Tensor]:
+        """The tensors that stay where they are for as long as the cache lives."""
+        held = [tensor for layer in self._buffers for tensor in layer.values()]
+        return [self._offset, self._next_B1, *held]
+
     def _has_lost_tokens(self) -> bool:
         """Whether any ring is shorter than what was written to it."""
         return any(

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from hf_config import GenerationConfig
+from hf_modeling.cache.static import StaticCache
 from hf_modeling.generation.assisted import assisted
+from hf_modeling.generation.compiled import compiled_of
 from hf_modeling.generation.constraints import constrained_beam_search
 from hf_modeling.generation.contrastive import contrastive_search
 from hf_modeling.generation.dola import dola
@@ -110,6 +112,20 @@ def _complete(
 ) -> GenerateOutput:
     """Start and run to the end."""
     run = start_run(model, inputs, config, given)
+    output = _finish(run, given)
+    # A caller who asked for the output may go on with its cache; otherwise a later call can have it.
+    if (
+        run.compiled is not None
+        and isinstance(run.cache, StaticCache)
+        and run.record is None
+        and run.copies == 1
+    ):
+        compiled_of(model).give_back(run.cache, run.prompt.batch, model.dtype, model.device)
+    return output
+
+
+def _finish(run: Run, given: GenerateInputs) -> GenerateOutput:
+    """Run to the end."""
     streamer = given.get("streamer")
     with torch.inference_mode():
         if streamer is None:

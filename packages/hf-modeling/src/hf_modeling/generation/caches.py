@@ -7,7 +7,7 @@ from typing import TypedDict
 from hf_modeling.cache import Cache
 from hf_modeling.cache.static import StaticCache
 from hf_modeling.cache.stored import Bits, offloaded_cache, quantized_cache
-from hf_modeling.generation.compiled import bucket
+from hf_modeling.generation.compiled import compiled_of
 from hf_modeling.generation.errors import CacheMismatchError, ContradictionError, OptionError
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.plan import Plan
@@ -44,10 +44,14 @@ def make_cache(
             return model.new_cache(slack=slack)
         case "static":
             tokens = max(plan.config.max_cache_len or 0, plan.max_length + slack)
+            if compiling and not slack:
+                return compiled_of(model).take(
+                    model.new_cache().layout, batch, tokens, model.dtype, model.device
+                )
             return StaticCache(
                 model.new_cache().layout,
                 batch=batch,
-                capacity=bucket(tokens) if compiling else tokens,
+                capacity=tokens,
                 dtype=model.dtype,
                 device=model.device,
                 slack=slack,

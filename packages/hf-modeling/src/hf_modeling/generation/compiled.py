@@ -1,19 +1,22 @@
 """The decoding step compiled: one graph for every length, by buckets of cache sizes.
 
 A static cache says where to write by a tensor, so the graph of one token serves the next. Only the number of
-tokens that the cache has room for is part of its shape, and that is rounded up.
+tokens that the cache has room for is part of its shape, and that is rounded up. Caches are used again by later
+calls: a CUDA graph remembers where they are.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable
-from typing import cast
+from typing import cast, final
 
 import torch
 from torch import Tensor, nn
 
 from hf_config.generation import CompileConfig
-from hf_modeling.cache import Cache
+from hf_modeling.cache import Cache, Layout
+from hf_modeling.cache.static import StaticCache
 from hf_modeling.generation.model import LanguageModel
 
 Step = Callable[[Tensor, Cache], Tensor]
@@ -21,19 +24,51 @@ Step = Callable[[Tensor, Cache], Tensor]
 
 SMALLEST = 256
 """Capacity of the smallest cache that a compiled step works on."""
-_STEPS = "_hf_compiled_steps"
-"""Attribute of a model that holds its compiled steps."""
+_COMPILED = "_hf_compiled"
+"""Attribute of a model that holds its `Compiled`."""
 
 
-def bucket(tokens: int) -> int:
-    """The capacity for so many tokens: powers of two, so that a longer text rarely needs another graph."""
-    return max(SMALLEST, 1 << (tokens - 1).bit_length())
+@final
+class Compiled:
+    """A model's compiled steps, and the caches they run on. Copies of the model start without any."""
+
+    def __init__(self) -> None:
+        self.steps: dict[Hashable, Step] = {}
+        self._idle: dict[Hashable, list[StaticCache]] = defaultdict(list)
+
+    def __reduce__(self) -> tuple[type[Compiled], tuple[()]]:
+        return Compiled, ()
+
+    def take(
+        self, layout: Layout, batch: int, tokens: int, dtype: torch.dtype, device: torch.device
+    ) -> StaticCache:
+        """An empty cache for so many tokens, nobody else's until it is given back."""
+        capacity = max(SMALLEST, 1 << (tokens - 1).bit_length())
+        idle = self._idle[batch, capacity, dtype, str(device)]
+        try:
+            cache = idle.pop()
+        except IndexError:
+            cache = StaticCache(layout, batch=batch, capacity=capacity, dtype=dtype, device=device)
+            for tensor in cache.fixed():
+                torch._dynamo.mark_static_address(tensor, guard=False)
+        cache.reset()
+        return cache
+
+    def give_back(self, cache: StaticCache, batch: int, dtype: torch.dtype, device: torch.device) -> None:
+        """Let a later call have this cache."""
+        self._idle[batch, cache.capacity, dtype, str(device)].append(cache)
+
+
+def compiled_of(model: LanguageModel) -> Compiled:
+    """What was compiled for a model."""
+    assert isinstance(model, nn.Module), "what is compiled is a module"
+    held: Compiled = model.__dict__.setdefault(_COMPILED, Compiled())
+    return held
 
 
 def compiled_step(model: LanguageModel, config: CompileConfig) -> Step:
     """The model's step under `torch.compile` with these options; made once for a model."""
-    assert isinstance(model, nn.Module), "what is compiled is a module"
-    steps: dict[Hashable, Step] = model.__dict__.setdefault(_STEPS, {})
+    steps = compiled_of(model).steps
     options = None if config.options is None else dict(config.options)
     key = (config.backend, config.mode, config.fullgraph, config.dynamic, str(options))
     if key not in steps:

@@ -81,7 +81,7 @@ class Engine:
         own = checkpoint_options(model)
         self._defaults = own if generation_config is None else own.merged(generation_config)
         layout = model.new_cache().layout
-        blocks = _block_count(layout, block_size, model.dtype.itemsize, memory)
+        blocks = _block_count(layout, block_size, model.dtype.itemsize, memory, model.device)
         self._store = BlockStore(
             layout, blocks=blocks, block_size=block_size, dtype=model.dtype, device=model.device
         )
@@ -261,7 +261,9 @@ class Engine:
         return None if self._tokenizer is None else TextStream(self._tokenizer)
 
 
-def _block_count(layout: Layout, block_size: int, itemsize: int, memory: int | None) -> int:
+def _block_count(
+    layout: Layout, block_size: int, itemsize: int, memory: int | None, device: torch.device
+) -> int:
     """Blocks that fit into so many bytes."""
     features = sum(
         state.heads * state.features
@@ -278,6 +280,6 @@ def _block_count(layout: Layout, block_size: int, itemsize: int, memory: int | N
         if memory < block_bytes:
             raise OptionError("memory", memory, f"at least one block, {block_bytes} bytes")
         return memory // block_bytes
-    available = available_bytes()
+    available = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
     share = MOST_TOKENS * block_bytes if available is None else int(available * MEMORY_SHARE)
     return max(1, min(share // block_bytes, MOST_TOKENS // block_size))
