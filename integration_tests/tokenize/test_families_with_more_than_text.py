@@ -68,11 +68,7 @@ def test_m2m100_has_ids_of_its_own(tmp_path: Path) -> None:
     french = tokenizer.replace(src_lang="fr")
     assert french(TEXTS)["input_ids"] == oracle(TEXTS)["input_ids"]
     ids = french(TEXTS[0])["input_ids"]
-    assert (
-        french.decode(ids, skip_special_tokens=True)
-        == oracle.decode(ids, skip_special_tokens=True)
-        == TEXTS[0]
-    )
+    assert french.decode(ids, skip_special_tokens=True) == TEXTS[0]
 
 
 def _m2m100(folder: Path) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from hf_tokenize import AutoTokenizer, PreTrainedTokenizer
@@ -197,10 +197,13 @@ def check_many(recipe: Recipe, folder_of: FolderOf, count: int) -> None:
     folder = folder_of(recipe)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     oracle = judge(recipe, folder, tokenizer.get_vocab())
+    special = tokenizer.added_vocabulary
 
     @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(texts)
     def check(text: str) -> None:
+        # Text that spells a special token means that token here, and is plain text to SentencePiece and its like.
+        assume(recipe.judge == "peer" or not any(token in text for token in special))
         ids, wanted = tokenizer.encode(text, add_special_tokens=False), oracle(text)
         assert agrees(recipe, folder, tokenizer, text, ids, wanted), (ids, wanted)
 

@@ -156,6 +156,16 @@ def test_a_stale_vocabulary_beside(tmp_path: Path, folder_of: FolderOf) -> None:
     )
 
 
+def test_a_stale_tokenizer_json_after_saving_from_vocab_json(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "vocab.json").write_text(json.dumps({chr(0x4E00 + n): n for n in range(50)}))
+    AutoTokenizer.from_pretrained(tmp_path)  # nothing says that vocab.json is in use
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_file": null}')
+    refuse(
+        tmp_path, ContradictionError, r"vocab.json has 50 tokens and .*tokenizer.json has 3 and 0 added ones"
+    )
+
+
 def test_vocab_txt_with_holes_repeats_and_wrong_bytes(tmp_path: Path) -> None:
     path = tmp_path / "vocab.txt"
     path.write_text("[PAD]\n[UNK]\n\nab\n")

@@ -77,21 +77,26 @@ def vocab_size_of(config: Mapping[str, JsonValue]) -> int | None:
 
 
 def _check_stale(files: SideFiles, tokenizer: PreTrainedTokenizer) -> None:
-    """An older vocabulary next to `tokenizer.json` with other tokens: one of the two was not saved again."""
-    repo = files.repo
-    text = repo.find("vocab.txt")
-    if text is not None and tokenizer.model_kind == "WordPiece":
+    """An older vocabulary next to `tokenizer.json`, or an older `tokenizer.json`: one was not saved again.
+
+    `tokenizer_file: null` in the configuration is what saving from the older file leaves behind, so only then is the
+    larger `vocab.json` looked at.
+    """
+    name, count = "", None
+    if tokenizer.model_kind == "WordPiece" and (text := files.repo.find("vocab.txt")) is not None:
         data = text.read_bytes()
-        lines = data.count(b"\n") + (not data.endswith(b"\n"))
-        own, everything = tokenizer.vocab_size, len(tokenizer)
-        if not own <= lines <= everything and lines != own:
-            raise _contradiction(
-                files,
-                "vocab.txt",
-                TOKENIZER_JSON,
-                f"has {lines} tokens",
-                f"has {own} and {everything - own} added ones",
-            )
+        name, count = text.name, data.count(b"\n") + (not data.endswith(b"\n"))
+    elif files.config.get("tokenizer_file", "") is None and files.repo.find("vocab.json") is not None:
+        name, count = "vocab.json", len(files.repo.read_json("vocab.json"))
+    own, everything = tokenizer.vocab_size, len(tokenizer)
+    if count is not None and not own <= count <= everything:
+        raise _contradiction(
+            files,
+            name,
+            TOKENIZER_JSON,
+            f"has {count} tokens",
+            f"has {own} and {everything - own} added ones",
+        )
 
 
 def _contradiction(files: SideFiles, first: str, second: str, says: str, other: str) -> ContradictionError:
