@@ -78,6 +78,13 @@ def test_laws(get: Get, kind: str, text: str) -> None:
     check_one(get(kind), text, lossless=lossless)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_characters_that_normalise_to_spaces(get: Get, kind: str) -> None:
+    held = [chr(code) for code in range(0x80, 0x10000) if " " in unicodedata.normalize("NFKD", chr(code))]
+    for character in filter(str.isprintable, held):
+        check_one(get(kind), f"0 {character} x{character}", lossless=False)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @many

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,12 +18,23 @@ class Separation:
     """How a text may be taken apart at single spaces.
 
     `spaced`: words keep the space before them. `strange`: a text with this character may not be taken apart.
+    `spreads`: nor may one with a character that normalisation turns into a space and something more (`SPREADING`).
     `folds_case`: added tokens may also match in another case.
     """
 
     spaced: bool
     strange: str | None = None
+    spreads: bool = False
     folds_case: bool = False
+
+
+SPREADING: Final = re.compile(
+    "[\u00a8\u00af\u00b4\u00b8\u02d8-\u02dd\u037a\u0384\u0385\u1fbd\u1fbf-\u1fc1\u1fcd-\u1fcf\u1fdd-\u1fdf\u1fed\u1fee"
+    "\u1ffd\u1ffe\u2017\u203e\u309b\u309c\ufc5e-\ufc63\ufdfa\ufdfb\ufe49-\ufe4c\ufe70\ufe72\ufe74\ufe76\ufe78\ufe7a"
+    "\ufe7c\ufe7e\uffe3]"
+)
+"""The printable characters whose compatibility decomposition holds a space, such as the spacing diaeresis."""
+_COMPATIBILITY: Final = frozenset({"NFKC", "NFKD", "Precompiled"})
 
 
 _SPLITS_AT_SPACE: Final = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
@@ -59,7 +71,8 @@ def find_separation(
         return None
     if any(_META in token.lstrip(_META) for token in tokens):
         return None  # a token may reach from one word into the next
-    return Separation(spaced=not _prefixes(changes, splits), strange=_META, folds_case=folds)
+    spaced, spreads = not _prefixes(changes, splits), bool(kinds & _COMPATIBILITY)
+    return Separation(spaced=spaced, strange=_META, spreads=spreads, folds_case=folds)
 
 
 def _flatten(value: JsonValue, key: str) -> list[Mapping[str, JsonValue]]:
