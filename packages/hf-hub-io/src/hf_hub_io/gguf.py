@@ -3,7 +3,7 @@
 Layout (little-endian): `GGUF`, u32 version, u64 tensors, u64 metadata entries, the entries, the tensor
 table, padding to `general.alignment`, then data. See
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Turning packed blocks into numbers is the
-business of hf-quant.
+business of `hf_modeling.weights`.
 """
 
 from __future__ import annotations

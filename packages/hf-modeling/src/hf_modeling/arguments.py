@@ -26,6 +26,7 @@ class LoadArguments(TypedDict, total=False):
     allow_missing: patterns of weights that may start from random values (`"score.*"`).
     allow_unexpected: patterns of tensors on disk to leave out.
     allow_pickle: read `.bin` files, with torch's restricted unpickler.
+    gguf_file: the `.gguf` file to load, settings and weights; they are unpacked to floating point.
     trust: vouches for the code of a repository whose model exists only as code, by commit and content.
     check_finite: refuse weights that hold NaN or infinity.
     """
@@ -48,6 +49,7 @@ class LoadArguments(TypedDict, total=False):
     local_files_only: bool
     variant: str | None
     weights_name: str | None
+    gguf_file: str | None
     use_safetensors: bool | None
     allow_pickle: bool
     trust: Trust | None

@@ -21,7 +21,7 @@ from hf_modeling.arguments import LoadArguments, refuse_unknown
 from hf_modeling.classes import model_class
 from hf_modeling.families import find_family
 from hf_modeling.model import PreTrainedModel
-from hf_modeling.pretrained import open_repo, read_config
+from hf_modeling.pretrained import gguf_apart, open_repo, read_config
 
 if TYPE_CHECKING:
     from hf_modeling.decoder import Decoder
@@ -52,8 +52,10 @@ class AutoClass(Generic[M]):
         UnknownModelTypeError and RemoteCodeRefusedError.
         """
         refuse_unknown(arguments)
+        if str(path).endswith(".gguf"):
+            path, arguments = gguf_apart(path, arguments)
         repo = open_repo(path, arguments)
-        if not repo.has(CONFIG_NAME) and has_adapter(repo):
+        if arguments.get("gguf_file") is None and not repo.has(CONFIG_NAME) and has_adapter(repo):
             return self._with_adapter(repo, arguments)
         try:
             config = read_config(PreTrainedConfig, path, repo, arguments)

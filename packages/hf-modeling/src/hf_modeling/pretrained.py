@@ -32,14 +32,15 @@ M = TypeVar("M", bound="PreTrainedModel")
 def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) -> M:
     """A model of class `cls` in evaluation mode, with the weights of the checkpoint at `path`."""
     refuse_unknown(arguments)
+    if str(path).endswith(".gguf"):
+        path, arguments = gguf_apart(path, arguments)
     repo = open_repo(path, arguments)
     config = read_config(cls.family.config, path, repo, arguments)
     checkpoint = discover(
         repo,
         variant=arguments.get("variant"),
-        weights_name=PICKLE_NAME
-        if arguments.get("use_safetensors") is False
-        else arguments.get("weights_name"),
+        weights_name=arguments.get("gguf_file")
+        or (PICKLE_NAME if arguments.get("use_safetensors") is False else arguments.get("weights_name")),
         allow_pickle=arguments.get("allow_pickle", False),
     )
     source = open_source(checkpoint)
@@ -66,6 +67,13 @@ def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) ->
     return model.eval()
 
 
+def gguf_apart(path: str | Path, arguments: LoadArguments) -> tuple[str | Path, LoadArguments]:
+    """The folder and the arguments that mean the same as `path`, if there is such a file."""
+    if not Path(path).is_file():
+        return path, arguments
+    return Path(path).parent, {**arguments, "gguf_file": Path(path).name}
+
+
 def open_repo(path: str | Path, arguments: LoadArguments) -> Repo:
     """The repository that the arguments describe. Raises as `Repo.open`."""
     return Repo.open(
@@ -82,8 +90,12 @@ def read_config(
     kind: type[PreTrainedConfig], path: str | Path, repo: Repo, arguments: LoadArguments
 ) -> PreTrainedConfig:
     """The checkpoint's config, or the one the caller gives, with the fields that the arguments change."""
-    config = arguments.get("config")
-    if config is None:
+    config, gguf_file = arguments.get("config"), arguments.get("gguf_file")
+    if config is None and gguf_file is not None:
+        from hf_modeling.weights.gguf_source import read_gguf_config
+
+        config = read_gguf_config(repo.file(gguf_file))
+    elif config is None:
         token = arguments.get("token")
         config = kind.from_pretrained(
             path,

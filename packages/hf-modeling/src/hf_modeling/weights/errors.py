@@ -8,7 +8,7 @@ WeightsError                    (hf_hub_io)
 ├── AmbiguousWeightsError       two sets of tensors claim to be one weight            (ValueError)
 ├── NonFiniteWeightsError       NaN or infinity among the weights                     (ValueError)
 ├── UnsupportedDTypeError       an element type that torch, or this model, lacks      (TypeError)
-├── UnsupportedFormatError      a weight file whose packing nothing here reads        (ValueError)
+├── UnsupportedFormatError      a weight file of a model that nothing here reads      (ValueError)
 ├── TiedWeightsError            weights that the config ties differ on disk           (ValueError)
 └── QuantizerMissingError       quantized weights and no package to read them         (ImportError)
 ```
@@ -118,14 +118,10 @@ class UnsupportedDTypeError(WeightsError, TypeError):
 
 
 class UnsupportedFormatError(WeightsError, ValueError):
-    """A weight file that is found and whole, and whose packed values need another package."""
+    """A weight file that is found and whole, and whose contents nothing here can read."""
 
-    def __init__(self, file: Path) -> None:
-        super().__init__(
-            f"{file} is a GGUF file, whose tensors are packed in blocks that need decoding",
-            fix="use the safetensors checkpoint of the same model",
-            file=file,
-        )
+    def __init__(self, problem: str, *, file: Path) -> None:
+        super().__init__(problem, fix="use the safetensors checkpoint of the same model", file=file)
 
 
 class TiedWeightsError(WeightsError, ValueError):

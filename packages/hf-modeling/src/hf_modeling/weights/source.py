@@ -17,7 +17,7 @@ from hf_hub_io.dtypes import DType
 from hf_hub_io.errors import PickleRefusedError
 from hf_hub_io.header import TensorInfo
 from hf_hub_io.mapped import map_file
-from hf_modeling.weights.errors import UnsupportedDTypeError, UnsupportedFormatError
+from hf_modeling.weights.errors import UnsupportedDTypeError
 
 TORCH_DTYPES: Mapping[DType, torch.dtype] = {
     DType.BOOL: torch.bool,
@@ -73,7 +73,9 @@ def open_source(checkpoint: Checkpoint) -> Source:
         return SafetensorsSource(checkpoint.tensors)
     if checkpoint.format is WeightFormat.PICKLE:
         return PickleSource(tuple(file.path for file in checkpoint.files))
-    raise UnsupportedFormatError(checkpoint.files[0].path)
+    from hf_modeling.weights.gguf_source import GgufSource
+
+    return GgufSource(tuple(file.path for file in checkpoint.files))
 
 
 @final
