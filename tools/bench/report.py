@@ -59,17 +59,19 @@ def row(result: Result) -> tuple[str, ...]:
         f"{ratio(result):.2f}x" + ("" if agrees(result) else " DIFFERENT ANSWERS"),
         goal,
         f"{spread(result.ours):.0%} / {spread(result.peer):.0%}",
+        f"{min(result.peer.seconds) / min(result.ours.seconds):.2f}x",
         f"{result.ours.peak_rss / MIB:.0f} / {result.peer.peak_rss / MIB:.0f}",
         extras(result),
     )
 
 
-COLUMNS = ("case", "ours", "peer", "peer/ours", "goal", "spread", "peak RSS MiB", "ours/peer")
+COLUMNS = ("case", "ours", "peer", "peer/ours", "goal", "spread", "fastest", "peak RSS MiB", "ours/peer")
 
 
 def table(results: list[Result]) -> Table:
     """The table for a terminal."""
-    shown = Table(*COLUMNS, title="times are medians; spread is the distance between quartiles")
+    title = "times are medians; spread is the distance between quartiles; fastest is the ratio of the best samples"
+    shown = Table(*COLUMNS, title=title)
     for result in results:
         shown.add_row(*row(result))
     return shown
