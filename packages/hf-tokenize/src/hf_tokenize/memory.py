@@ -8,12 +8,13 @@ must hold is only that spaces separate, and `separators` decides that from the p
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from typing import Final, TypeAlias, final
 
 from hf_tokenize.inputs import TextItem
-from hf_tokenize.separators import SPREADING, Separation
+from hf_tokenize.separators import Separation
 
 _CAPACITY: Final = 1 << 15
 _LONGEST: Final = 48  # characters of a word worth remembering
@@ -68,7 +69,7 @@ class WordMemory:
     values.
     """
 
-    __slots__ = ("_encode_words", "_head", "_ids", "_spaced", "_special", "_spreads", "_strange", "_tail")
+    __slots__ = ("_encode_words", "_head", "_ids", "_only", "_spaced", "_special", "_strange", "_tail")
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class WordMemory:
         self._encode_words = encode_words
         self._spaced = separation.spaced
         self._strange = separation.strange
-        self._spreads = separation.spreads
+        self._only = separation.only
         self._head, self._tail = list(head), list(tail)
         self._ids: dict[str, tuple[int, ...]] = {}
         longest_first = sorted(filter(None, special), key=len, reverse=True)
@@ -140,10 +141,14 @@ class WordMemory:
             or text[-1] == " "
             or self._special.search(text) is not None
             or (self._strange is not None and self._strange in text)
-            or (self._spreads and not text.isascii() and SPREADING.search(text) is not None)
+            or not (self._only == "any" or text.isascii() or self._is_compatible(text))
         ):
             return None
         return text.replace(" ", "\0 ").split("\0") if self._spaced else text.split(" ")
+
+    def _is_compatible(self, text: str) -> bool:
+        """Whether normalisation leaves the text's spaces as they are."""
+        return self._only == "compatible" and unicodedata.is_normalized("NFKC", text)
 
     def _learn(self, words: set[str]) -> dict[str, tuple[int, ...]]:
         listed = list(words)

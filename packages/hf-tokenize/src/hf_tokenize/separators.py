@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from hf_hub_io import JsonValue
 from hf_tokenize.patterns import SPACE_LEADS
@@ -18,23 +17,14 @@ class Separation:
     """How a text may be taken apart at single spaces.
 
     `spaced`: words keep the space before them. `strange`: a text with this character may not be taken apart.
-    `spreads`: nor may one with a character that normalisation turns into a space and something more (`SPREADING`).
-    `folds_case`: added tokens may also match in another case.
+    `folds_case`: added tokens may also match in another case. `only`: which texts may be taken apart at all; where
+    compatibility forms are replaced, some become spaces (a macron is a space with a mark).
     """
 
     spaced: bool
+    only: Literal["any", "compatible", "ascii"] = "any"
     strange: str | None = None
-    spreads: bool = False
     folds_case: bool = False
-
-
-SPREADING: Final = re.compile(
-    "[\u00a8\u00af\u00b4\u00b8\u02d8-\u02dd\u037a\u0384\u0385\u1fbd\u1fbf-\u1fc1\u1fcd-\u1fcf\u1fdd-\u1fdf\u1fed\u1fee"
-    "\u1ffd\u1ffe\u2017\u203e\u309b\u309c\ufc5e-\ufc63\ufdfa\ufdfb\ufe49-\ufe4c\ufe70\ufe72\ufe74\ufe76\ufe78\ufe7a"
-    "\ufe7c\ufe7e\uffe3]"
-)
-"""The printable characters whose compatibility decomposition holds a space, such as the spacing diaeresis."""
-_COMPATIBILITY: Final = frozenset({"NFKC", "NFKD", "Precompiled"})
 
 
 _SPLITS_AT_SPACE: Final = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
@@ -58,21 +48,29 @@ def find_separation(
     if normalized_tokens and kinds - {"Prepend", "Replace", "Lowercase", "BertNormalizer"}:
         return None  # a token might appear only in normalised text
     folds = normalized_tokens
+    only = _only(kinds)
     first = splits[0].get("type") if splits else None
     if first in _SPLITS_AT_SPACE and kinds <= _LOCAL_NORMALIZERS | {"Replace"} and _harmless(changes):
         if any(split.get("type") == "Metaspace" for split in splits):
-            return Separation(spaced=False, strange=_META, folds_case=folds)
-        return Separation(spaced=False, folds_case=folds)
+            return Separation(spaced=False, only=only, strange=_META, folds_case=folds)
+        return Separation(spaced=False, only=only, folds_case=folds)
     if splits and splits[-1].get("type") == "ByteLevel":
         if kinds <= _LOCAL_NORMALIZERS and all(map(_is_byte_level_part, splits)) and _has_pattern(splits):
-            return Separation(spaced=True, folds_case=folds)
+            return Separation(spaced=True, only=only, folds_case=folds)
         return None
     if not _marks_words(changes, splits) or not _harmless(changes):
         return None
     if any(_META in token.lstrip(_META) for token in tokens):
         return None  # a token may reach from one word into the next
-    spaced, spreads = not _prefixes(changes, splits), bool(kinds & _COMPATIBILITY)
-    return Separation(spaced=spaced, strange=_META, spreads=spreads, folds_case=folds)
+    spaced = not _prefixes(changes, splits)
+    return Separation(spaced=spaced, only=only, strange=_META, folds_case=folds)
+
+
+def _only(kinds: set[str]) -> Literal["any", "compatible", "ascii"]:
+    # Tables of SentencePiece make spaces of more characters than Unicode does.
+    if kinds & {"Precompiled", "Nmt"}:
+        return "ascii"
+    return "compatible" if kinds & {"NFKC", "NFKD"} else "any"
 
 
 def _flatten(value: JsonValue, key: str) -> list[Mapping[str, JsonValue]]:
