@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hf_modeling.generation.errors import OptionError
-from hf_modeling.generation.sampling import RandomSampler, SeededSampler, draw, greedy, sampler_for, uniform
+from hf_modeling.generation.sampling import RandomSampler, SeededSampler, draw, greedy, uniform
 
 
 def chi_square(counts: torch.Tensor, probabilities: torch.Tensor) -> float:
@@ -55,10 +55,7 @@ def test_impossible_tokens_are_never_drawn(point: float) -> None:
     assert draw(scores, torch.tensor([point], dtype=torch.float64)).tolist() == [4]
 
 
-def test_choosing_a_sampler() -> None:
-    assert sampler_for(False, None) is greedy
-    assert isinstance(sampler_for(True, None), RandomSampler)
-    assert isinstance(sampler_for(True, [1]), SeededSampler)
+def test_the_likeliest_token_is_the_first_of_equals() -> None:
     assert greedy(torch.tensor([[1.0, 3.0, 3.0]])).tolist() == [1]
 
 

@@ -26,8 +26,9 @@ TINY = material.LLAMA_135M | {
     "tie_word_embeddings": False,
 }
 NEW = 64
-MIXED = tuple((8 + 7 * i, 8 + 8 * ((5 * i) % 8)) for i in range(8))
-"""Prompt length and wanted new tokens of each request of the mixed batch."""
+MIXED = tuple((8 + 7 * (i % 8), 8 + 8 * ((5 * i) % 8)) for i in range(24))
+"""Prompt length and wanted new tokens of each request of the mixed load; eight run at a time."""
+AT_A_TIME = 8
 PREFIX = 1024
 
 
@@ -142,31 +143,36 @@ def summed(texts: Sequence[Sequence[int]]) -> dict[str, float]:
 def mixed_ours(folder: Path) -> Workload:
     """Continuous batching: who is done leaves, and nobody is padded."""
     from hf_modeling import AutoModelForCausalLM
-    from hf_modeling.generation.serving import Request, generate_many
+    from hf_modeling.generation.serving import Limits, Request, generate_many
 
     model = AutoModelForCausalLM.from_pretrained(folder)
     requests = [
         Request(prompt=ids, options={"max_new_tokens": new, "eos_token_id": None})
         for ids, (_, new) in zip(mixed_prompts(), MIXED, strict=True)
     ]
-    return lambda: summed([answer.tokens for answer in generate_many(model, requests)])
+    limits = Limits(max_requests=AT_A_TIME)
+    return lambda: summed([answer.tokens for answer in generate_many(model, requests, limits=limits)])
 
 
 def mixed_peer(folder: Path) -> Workload:
-    """The peer's `generate`: one batch, padded on the left, as long as the longest."""
+    """The peer's `generate`: batches in the order of arrival, padded on the left, as long as their longest."""
     import torch
 
     model, prompts = peer_model(folder), mixed_prompts()
-    longest, new = max(map(len, prompts)), max(new for _, new in MIXED)
-    ids = torch.tensor([[0] * (longest - len(text)) + text for text in prompts])
-    mask = torch.tensor([[0] * (longest - len(text)) + [1] * len(text) for text in prompts])
-    options = {"max_new_tokens": new, "min_new_tokens": new, "pad_token_id": 0, "do_sample": False}
 
-    def workload() -> dict[str, float]:
-        texts = model.generate(ids, attention_mask=mask, **options)[:, longest:].tolist()
-        return summed([text[:wanted] for text, (_, wanted) in zip(texts, MIXED, strict=True)])
+    def batch(first: int) -> list[list[int]]:
+        texts, wanted = (
+            prompts[first : first + AT_A_TIME],
+            [new for _, new in MIXED[first : first + AT_A_TIME]],
+        )
+        longest, new = max(map(len, texts)), max(wanted)
+        ids = torch.tensor([[0] * (longest - len(text)) + text for text in texts])
+        mask = torch.tensor([[0] * (longest - len(text)) + [1] * len(text) for text in texts])
+        options = {"max_new_tokens": new, "min_new_tokens": new, "pad_token_id": 0, "do_sample": False}
+        answers = model.generate(ids, attention_mask=mask, **options)[:, longest:].tolist()
+        return [answer[:count] for answer, count in zip(answers, wanted, strict=True)]
 
-    return workload
+    return lambda: summed([text for first in range(0, len(MIXED), AT_A_TIME) for text in batch(first)])
 
 
 def prefix_ours(folder: Path) -> Workload:

@@ -22,7 +22,7 @@ from hf_modeling.build import (
 )
 from hf_modeling.cache import Cache, DynamicCache, Layout
 from hf_modeling.errors import InputError
-from hf_modeling.inputs import not_one_input, outside_vocabulary, unknown_segments
+from hf_modeling.inputs import not_ids, not_one_input, not_rows, outside_vocabulary, unknown_segments
 from hf_modeling.layers.base import Layer, Linear, states_of
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.outputs import BaseModelOutputWithPast
@@ -90,10 +90,14 @@ class Decoder(PreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise not_one_input(input_ids)
+        if input_ids is not None and input_ids.is_floating_point():
+            raise not_ids(input_ids)
         try:
             h_BTD = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         except IndexError:
             raise outside_vocabulary(input_ids, self.embed_tokens.num_embeddings) from None
+        if h_BTD.ndim != 3 or not h_BTD.shape[1]:
+            raise not_rows(h_BTD)
         cache = past_key_values
         if use_cache is None:
             use_cache = self.use_cache and not torch.is_grad_enabled()

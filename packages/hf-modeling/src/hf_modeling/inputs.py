@@ -34,3 +34,17 @@ def unknown_segments() -> InputError:
         "token_type_ids given to a model that does not tell segments apart",
         fix="leave them out: tokenizer(..., return_token_type_ids=False)",
     )
+
+
+def not_rows(given: Tensor) -> InputError:
+    """For token ids that are not rows of tokens, or vectors (B, T, D) that were made of such."""
+    return InputError(
+        f"expected token ids as rows (B, T), or their vectors (B, T, D), of at least one token; the vectors "
+        f"have shape {tuple(given.shape)}",
+        fix="give a batch, even of one row: input_ids[None]",
+    )
+
+
+def not_ids(input_ids: Tensor) -> InputError:
+    """For token ids that are not integers."""
+    return InputError(f"input_ids has elements of {input_ids.dtype}", fix="give integers: input_ids.long()")

@@ -194,7 +194,7 @@ def begin(
         step.capacity, known_BS, before_B1 = cache.capacity, cache.valid_BS, cache.next_position_B1
         step.bound = step.past + new if step.capacity is None else step.capacity
     if attention_mask is not None and attention_mask.ndim == 4:
-        step.custom, attention_mask = Mask(attention_mask), None
+        step.custom, attention_mask = Mask(_checked_mask(step, attention_mask)), None
     if attention_mask is not None or known_BS is not None:
         _take_validity(step, attention_mask, known_BS)
     if position_ids is not None:
@@ -262,6 +262,20 @@ def _next_positions(step: Step, before: Tensor | int) -> Tensor:
     return torch.where(last_B1 < 0, before, last_B1 + 1)
 
 
+def _checked_mask(step: Step, mask_BNTS: Tensor) -> Tensor:
+    if mask_BNTS.dtype is not torch.bool and not mask_BNTS.is_floating_point():
+        raise InputError(
+            f"attention_mask of four axes has elements of {mask_BNTS.dtype}",
+            fix="give bool (True: may look), or numbers in floating point to add to scores",
+        )
+    if mask_BNTS.shape[0] not in (1, step.batch) or mask_BNTS.shape[2] != step.new:
+        raise InputError(
+            f"attention_mask has shape {tuple(mask_BNTS.shape)} for {step.batch} rows of {step.new} new tokens",
+            fix="give (rows or 1, heads or 1, new tokens, visible tokens)",
+        )
+    return mask_BNTS
+
+
 def _checked_positions(step: Step, position_ids: Tensor) -> Tensor:
     if position_ids.ndim == 1:
         position_ids = position_ids[None]
@@ -269,6 +283,10 @@ def _checked_positions(step: Step, position_ids: Tensor) -> Tensor:
         raise InputError(
             f"position_ids has shape {tuple(position_ids.shape)}, expected ({step.batch}, {step.new})",
             fix="give one position for each new token, or leave position_ids out",
+        )
+    if position_ids.is_floating_point():
+        raise InputError(
+            f"position_ids has elements of {position_ids.dtype}", fix="give integers: position_ids.long()"
         )
     return position_ids
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import final
 
+from hf_modeling.errors import SpecError
 from hf_modeling.layers.alibi import AlibiBias
 from hf_modeling.layers.attend import Backend
 from hf_modeling.layers.rope import Rotary
@@ -36,7 +37,13 @@ class Building:
     _alibis: dict[tuple[Alibi, int, float], AlibiBias] = field(default_factory=dict)
 
     def rotary(self, spec: Rope) -> Rotary:
-        """The one rotation for all layers that describe theirs alike."""
+        """The one rotation for all layers that describe theirs alike. Raises SpecError for an odd size."""
+        if spec.dim % 2:
+            raise SpecError(
+                f"{spec.dim} features of each head cannot turn in pairs",
+                fix="make head_dim, or the share of it that rotates, an even number; left out of a config it is "
+                "hidden_size // num_attention_heads",
+            )
         found = self._rotaries.get(spec)
         if found is None:
             found = self._rotaries[spec] = Rotary(spec)

@@ -8,6 +8,8 @@ lengths, each with its table. Which block belongs to whom is decided elsewhere (
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Self, final
@@ -54,7 +56,7 @@ class BlockStore:
         with torch.inference_mode(False):
             self.pools: list[dict[str, Tensor]] = [
                 {
-                    name: torch.zeros(s.heads, blocks * block_size, s.features, dtype=dtype, device=device)
+                    name: _zeros((s.heads, blocks * block_size, s.features), dtype, self.device)
                     for name, s in states.items()
                     if isinstance(s, Append | Ring)
                 }
@@ -110,6 +112,14 @@ class BlockStore:
             return BlockStep(self, rows, new, window)
         self._window = _Window(rows, self) if new == 1 else None
         return BlockStep(self, rows, new, self._window)
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros that on a CPU take memory only where something was written: a pool is seldom full."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    pages = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
+    return torch.frombuffer(pages, dtype=dtype).view(shape)
 
 
 @final

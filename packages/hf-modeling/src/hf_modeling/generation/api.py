@@ -17,14 +17,14 @@ from hf_modeling.generation.contrastive import contrastive_search
 from hf_modeling.generation.dola import dola
 from hf_modeling.generation.errors import ContradictionError
 from hf_modeling.generation.isolated import one_by_one
-from hf_modeling.generation.loop import decode
 from hf_modeling.generation.model import LanguageModel
 from hf_modeling.generation.options import GenerateArguments, GenerateInputs, merge_options, split_arguments
 from hf_modeling.generation.output import GenerateOutput
-from hf_modeling.generation.plan import ONE_SEQUENCE, GenerationMode, choose_mode, token_ids
-from hf_modeling.generation.run import Run
+from hf_modeling.generation.plan import BEAMS, ONE_SEQUENCE, GenerationMode, choose_mode, token_ids
+from hf_modeling.generation.run import Run, decode
 from hf_modeling.generation.search import beam_search, group_beam_search
 from hf_modeling.generation.start import checkpoint_options, make_drafter, start_run
+from hf_modeling.generation.streamers import BaseStreamer
 
 
 @overload
@@ -74,7 +74,7 @@ def generate(
         ConfigError: an option out of range.
     """
     given, options = split_arguments(arguments)
-    config = merge_options(checkpoint_options(model), generation_config, options)
+    config = merge_options(model.generation_config or checkpoint_options(model), generation_config, options)
     if return_dict_in_generate is not None:
         config = config.replace(return_dict_in_generate=return_dict_in_generate)
     alone = choose_mode(config, assisted=given.get("assistant_model") is not None) in ONE_SEQUENCE
@@ -112,7 +112,16 @@ def _complete(
 ) -> GenerateOutput:
     """Start and run to the end."""
     run = start_run(model, inputs, config, given)
-    output = _finish(run, given)
+    streamer = given.get("streamer")
+    with torch.inference_mode():
+        if streamer is None and run.plan.mode in BEAMS:
+            return _searched(run)
+        steps = tokens_of(run, given)
+        if streamer is not None:
+            _feed(streamer, run, steps)
+        else:
+            for _ in steps:
+                pass
     # A caller who asked for the output may go on with its cache; otherwise a later call can have it.
     if (
         run.compiled is not None
@@ -121,31 +130,25 @@ def _complete(
         and run.copies == 1
     ):
         compiled_of(model).give_back(run.cache, run.prompt.batch, model.dtype, model.device)
-    return output
+    return run.output()
 
 
-def _finish(run: Run, given: GenerateInputs) -> GenerateOutput:
-    """Run to the end."""
-    streamer = given.get("streamer")
-    with torch.inference_mode():
-        if streamer is None:
-            match run.plan.mode:
-                case GenerationMode.BEAM_SEARCH | GenerationMode.BEAM_SAMPLE:
-                    return beam_search(run)
-                case GenerationMode.GROUP_BEAM_SEARCH:
-                    return group_beam_search(run)
-                case GenerationMode.CONSTRAINED_BEAM_SEARCH:
-                    return constrained_beam_search(run)
-        steps = tokens_of(run, given)
-        if streamer is None:
-            for _ in steps:
-                pass
-            return run.output()
-        streamer.put(run.prompt.given)
-        try:
-            for tokens in steps:
-                streamer.put(torch.tensor(tokens))
-        finally:
-            # A consumer in another thread would wait for ever for the end of a failed run.
-            streamer.end()
-        return run.output()
+def _searched(run: Run) -> GenerateOutput:
+    match run.plan.mode:
+        case GenerationMode.GROUP_BEAM_SEARCH:
+            return group_beam_search(run)
+        case GenerationMode.CONSTRAINED_BEAM_SEARCH:
+            return constrained_beam_search(run)
+        case _:
+            return beam_search(run)
+
+
+def _feed(streamer: BaseStreamer, run: Run, steps: Iterator[list[int]]) -> None:
+    """Hand every step to a streamer."""
+    streamer.put(run.prompt.given)
+    try:
+        for tokens in steps:
+            streamer.put(torch.tensor(tokens))
+    finally:
+        # A consumer in another thread would wait for ever for the end of a failed run.
+        streamer.end()

@@ -41,7 +41,7 @@ def dola(run: Run) -> Iterator[list[int]]:
         yield run.append(run.sampler(run.scores(output), run.generated))
         if run.over:
             return
-        output = run.step()
+        output = run.step(run.ids)
 
 
 def candidate_layers(asked: str | Sequence[int] | None, layers: int, *, tied: bool) -> list[int]:

@@ -1,11 +1,11 @@
-"""A run: one call's state while tokens are chosen, shared by every way to decode.
+"""A run: one call's state while tokens are chosen, shared by every way to decode; and the plain loop.
 
 B sequences, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -92,9 +92,8 @@ class Run:
         cache.batch_repeat_interleave(copies)
         return replace(output, logits=output.logits.repeat_interleave(copies, dim=0))
 
-    def step(self, ids: Tensor | None = None) -> CausalLMOutputWithPast:
+    def step(self, ids: Tensor) -> CausalLMOutputWithPast:
         """Run the latest token of these sequences, or without a cache the whole text again."""
-        ids = self._buffer[:, : self.length] if ids is None else ids
         if self.cache is not None:
             if self.compiled is None:
                 return self.call(ids[:, -1:])
@@ -181,7 +180,21 @@ class Run:
         """The prompt as it was given and what follows it, with everything that was recorded."""
         reasons = tuple(reason or FinishReason.CANCELLED for reason in self.reasons)
         with torch.inference_mode(False):  # an answer may be trained on
-            sequences = torch.cat([self.prompt.given, self.ids[:, self.prompt.ids.shape[1] :]], dim=1)
+            answer = self._buffer[:, self.prompt.ids.shape[1] : self.length]
+            sequences = torch.cat([self.prompt.given, answer], dim=1)
         if self.record is None:
             return GenerateOutput(sequences=sequences, finish_reasons=reasons, past_key_values=self.cache)
         return self.record.output(sequences, reasons, self.cache)
+
+
+def decode(run: Run) -> Iterator[list[int]]:
+    """Choose token after token until every sequence ended; gives the tokens of each step, -1 for ended rows."""
+    output = run.prefill()
+    plain = run.cache is not None and run.compiled is None
+    while True:
+        tokens_B = run.sampler(run.scores(output), run.generated)
+        yield run.append(tokens_B)
+        if run.over:
+            return
+        # What an ended row is given next is of no consequence.
+        output = run.call(tokens_B[:, None]) if plain else run.step(run.ids)

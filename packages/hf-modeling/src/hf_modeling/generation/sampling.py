@@ -80,10 +80,3 @@ def draw(scores: Tensor, uniform_B: Tensor) -> Tensor:
     point_B1 = uniform_B[:, None] * cumulative_BV[:, -1:]
     tokens_B = torch.searchsorted(cumulative_BV, point_B1, right=True)[:, 0]
     return tokens_B.clamp(max=scores.shape[-1] - 1)
-
-
-def sampler_for(do_sample: bool, seeds: Sequence[int] | None) -> Sampler:
-    """Greedy, global random stream, or one stream per sequence."""
-    if not do_sample:
-        return greedy
-    return RandomSampler() if seeds is None else SeededSampler(seeds)

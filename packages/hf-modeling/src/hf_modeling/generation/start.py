@@ -33,7 +33,7 @@ from hf_modeling.generation.processors.base import LogitsProcessor
 from hf_modeling.generation.processors.guidance import UnbatchedClassifierFreeGuidanceLogitsProcessor
 from hf_modeling.generation.prompt import Prompt, prepare_prompt
 from hf_modeling.generation.run import Run
-from hf_modeling.generation.sampling import sampler_for
+from hf_modeling.generation.sampling import RandomSampler, Sampler, SeededSampler, greedy
 from hf_modeling.generation.unconditional import UnconditionalText
 from hf_modeling.packed import prepare_for_inference
 
@@ -75,13 +75,12 @@ def start_run(
     copies = plan.num_beams if plan.mode in BEAMS else plan.num_return_sequences
     if copies > 1:
         prompt = prompt.repeated(copies)
-    seeds = given.get("seed")
     run = Run(
         model=model,
         plan=plan,
         prompt=prompt,
         cache=cache,
-        sampler=sampler_for(bool(config.do_sample), None if seeds is None else _seeds(seeds, prompt.batch)),
+        sampler=_sampler(given.get("seed"), prompt.batch) if config.do_sample else greedy,
         record=_record(config) if config.return_dict_in_generate else None,
         copies=copies,
     )
@@ -249,9 +248,11 @@ def _guidance(run: Run, given: GenerateInputs) -> LogitsProcessor:
     )
 
 
-def _seeds(seed: int | Sequence[int], batch: int) -> Sequence[int]:
-    """One seed for every sequence; a single number counts up from itself."""
+def _sampler(seed: int | Sequence[int] | None, batch: int) -> Sampler:
+    """Draws from torch's stream, or with a seed for every sequence; a single number counts up from itself."""
+    if seed is None:
+        return RandomSampler()
     seeds = [seed + row for row in range(batch)] if isinstance(seed, int) else list(seed)
     if len(seeds) != batch:
         raise OptionError("seed", seed, f"one number, or {batch}, one for every sequence")
-    return seeds
+    return SeededSampler(seeds)

@@ -126,7 +126,7 @@ def together(x: Tensor, *layers: Layer | Linear) -> tuple[Tensor, ...]:
                 if layer._forward_hooks or layer._forward_pre_hooks:
                     break
             else:
-                return packed.split(x)
+                return tuple(torch.split_with_sizes(packed.product(x), packed.sizes, -1))
     return tuple(layer(x) for layer in layers)
 
 

@@ -73,7 +73,11 @@ def prepare_for_inference(model: nn.Module) -> PackReport:
     if model.training or kind[1] != "cpu" or torch.compiler.is_compiling():
         return PackReport()
     decided = model.__dict__.get(_DECIDED)
-    if decided is not None and decided[0] == kind and all(_still_packed(layer) for layer in decided[1]):
+    if (
+        decided is not None
+        and decided[0] == kind
+        and all(layer.packed is not None and layer.packed.is_trusted() for layer in decided[1])
+    ):
         return PackReport()
     start = time.perf_counter()
     sites = [site for site in _sites(model) if not _is_settled(site) and site.can_gain()]
@@ -88,10 +92,6 @@ def prepare_for_inference(model: nn.Module) -> PackReport:
         released_bytes=report.released_bytes,
         seconds=time.perf_counter() - start,
     )
-
-
-def _still_packed(layer: Linear) -> bool:
-    return layer.packed is not None and layer.packed.is_trusted()
 
 
 def unpack(model: nn.Module) -> None:

@@ -33,20 +33,20 @@ class Packed:
             call, and that is all that is gained.
     """
 
-    __slots__ = ("_bias", "_matrix", "_reordered", "_sources", "_watched", "dtype", "nbytes", "sizes")
+    __slots__ = ("_bias", "_matrix", "_reordered", "_samples", "_watched", "dtype", "nbytes", "sizes")
 
     def __init__(self, layers: Sequence[nn.Linear], *, reorder: bool = True) -> None:
         self.sizes = [layer.out_features for layer in layers]
-        self._sources = [_Source(layer) for layer in layers]
         weight_OI = _joined([layer.weight.detach() for layer in layers])
-        biases = [source.bias.detach() for source in self._sources if source.bias is not None]
+        biases = [bias.detach() for layer in layers if (bias := layer._parameters["bias"]) is not None]
         self._bias = torch.cat(biases) if biases else None
         self._reordered = reorder
         self._matrix: Tensor = weight_OI
         if reorder:
             self._matrix = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_EXPECTED)
         self.dtype, self.nbytes = weight_OI.dtype, weight_OI.nbytes
-        self._watched = [watched for source in self._sources for watched in source.watched()]
+        self._watched = [watched for layer in layers for watched in _watched(layer)]
+        self._samples = [(layer.weight, _sample(layer.weight)) for layer in layers]
 
     def product(self, x: Tensor) -> Tensor:
         """x (..., I) times all weights, plus biases: (..., O)."""
@@ -55,17 +55,13 @@ class Packed:
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._matrix, self._bias, "none", [], "")
         return result
 
-    def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The result of each layer; views of one tensor."""
-        return tuple(torch.split_with_sizes(self.product(x), self.sizes, -1))
-
     def serves(self, x: Tensor) -> bool:
         """Whether this input should go through the packed product, and the weights are what was packed."""
         if torch.is_grad_enabled() or x.dtype is not self.dtype or not x.is_cpu:
             return False
         if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             return False
-        # As `is_current`, written out: this runs for every product of every token.
+        # A loop, written out: this runs for every product of every token.
         for parameters, name, parameter, version, data in self._watched:
             if parameters[name] is not parameter:
                 return False
@@ -73,51 +69,30 @@ class Packed:
                 return False
         return True
 
-    def is_current(self) -> bool:
-        """Whether every layer still has the parameters that were packed, unchanged."""
-        return all(
-            parameters[name] is parameter
-            and (parameter is None or (parameter.data_ptr() == data and parameter._version == version))
-            for parameters, name, parameter, version, data in self._watched
-        )
-
     def is_trusted(self) -> bool:
-        """`is_current`, and a sample of the numbers is the same: sees writes that bypass version counters."""
-        return self.is_current() and all(source.sample_is_same() for source in self._sources)
+        """Whether the weights are what was packed, by a sample of their numbers, too.
+
+        So writes that bypass version counters are seen.
+        """
+        for parameters, name, parameter, version, data in self._watched:
+            if parameters[name] is not parameter:
+                return False
+            if parameter is not None and (parameter.data_ptr() != data or parameter._version != version):
+                return False
+        return all(torch.equal(_sample(weight), sample) for weight, sample in self._samples)
 
 
 Watched = tuple[Mapping[str, Tensor | None], str, Tensor | None, int, int]
 """Where a parameter hangs, its name, itself, and its version and address when packed."""
 
 
-@final
-class _Source:
-    """A layer whose weights were packed, and how to tell that they changed since."""
-
-    __slots__ = ("_layer", "_sample", "_weight", "bias")
-
-    def __init__(self, layer: nn.Linear) -> None:
-        self._layer = layer
-        self._weight, self.bias = layer.weight, layer._parameters["bias"]
-        self._sample = _sample(layer.weight)
-
-    def watched(self) -> list[Watched]:
-        """What has to stay as it is."""
-        held: dict[str, Tensor | None] = {"weight": self._weight, "bias": self.bias}
-        return [
-            (
-                self._layer._parameters,
-                name,
-                p,
-                0 if p is None else p._version,
-                0 if p is None else p.data_ptr(),
-            )
-            for name, p in held.items()
-        ]
-
-    def sample_is_same(self) -> bool:
-        """Whether a few numbers are what they were."""
-        return torch.equal(_sample(self._weight), self._sample)
+def _watched(layer: nn.Linear) -> list[Watched]:
+    """What has to stay as it is for a packed copy of this layer to be right."""
+    held = layer._parameters
+    return [
+        (held, name, p, 0 if p is None else p._version, 0 if p is None else p.data_ptr())
+        for name, p in held.items()
+    ]
 
 
 def can_pack(layer: nn.Linear) -> bool:
