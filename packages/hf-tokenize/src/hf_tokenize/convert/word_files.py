@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import tokenizers
-from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
 from hf_hub_io import JsonValue
 from hf_tokenize.errors import TokenizerFileError, VocabularyHoleError
@@ -79,6 +79,12 @@ def build_letters(
     )
     trimmed = decoders.Replace(Regex(r"\A\s+|\s+\z"), "")
     rust.decoder = decoders.Sequence([letters, decoders.Fuse(), trimmed])
+    # What is spelt with several characters is one token of the text, and takes the spaces around it along.
+    roles = special.all()
+    for token in sorted(vocab, key=vocab.__getitem__):
+        if len(token) > 1:
+            whole = AddedToken(token, lstrip=True, rstrip=True, normalized=False, special=token in roles)
+            rust.add_tokens([whole])
     return rust
 
 
