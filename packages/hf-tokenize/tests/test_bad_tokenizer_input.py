@@ -48,6 +48,11 @@ def test_batches_that_do_not_match(get: Get) -> None:
         tokenizer(["a", "b"], ["c"])
     with pytest.raises(TextInputError, match="one text was given with a text_pair of type list"):
         tokenizer("a", ["c"])
+
+
+def test_words_that_are_none(get: Get) -> None:
+    pytest.importorskip("numpy", reason="the engine takes word lists by way of numpy")
+    tokenizer = get("wordpiece")
     with pytest.raises(
         TextInputError, match="is a str, and is_split_into_words=True asks for a list of words"
     ):
