@@ -5,8 +5,8 @@ reached: a number may fall, and does not rise unnoticed. Functions / files / dep
 
                         reached          the design's aim    the peer
     load                153 / 50 / 14    60 / 12 / 8         224 / 34 / 15
-    forward              15 / 10 /  6    15                   72 / 13 / 13
-      making a cache     17 / 11 /  6
+    forward              13 / 10 /  6    15                   72 / 13 / 13
+      making a cache     15 / 11 /  6
     generate             69 / 28 / 13    40 /  8             138 / 20 / 16
 
 The aims for load and generate are missed. The peer's figures leave out the libraries that fetch and parse files
@@ -125,7 +125,7 @@ def test_each_stage_of_loading(load: Walk, stage: str, functions: int, files: in
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize(("use_cache", "functions", "files"), [(False, 15, 10), (True, 17, 11)])
+@pytest.mark.parametrize(("use_cache", "functions", "files"), [(False, 13, 10), (True, 15, 11)])
 def test_forward(model: LlamaForCausalLM, use_cache: bool, functions: int, files: int) -> None:
     seen = walk(lambda: model(IDS, use_cache=use_cache))
     assert len(seen.functions) <= functions, str(seen)

@@ -87,6 +87,29 @@ class EagerAttend:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Attention written out, which keeps the weights of each call: what stands in for a backend that shows none."""
+
+    eager: EagerAttend
+    record: list[Tensor]
+
+    def __call__(
+        self,
+        q_BNTH: Tensor,
+        k_BKSH: Tensor,
+        v_BKSV: Tensor,
+        mask: Mask,
+        bias: Tensor | None,
+        sinks_N: Tensor | None,
+        dropout: float,
+    ) -> Tensor:
+        weights_BNTS = self.eager.weights(q_BNTH, k_BKSH, mask, bias, sinks_N)
+        self.record.append(weights_BNTS)
+        return self.eager.mix(weights_BNTS, v_BKSV, dropout)
+
+
+@final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SdpaAttend:
     """PyTorch's fused attention. A mask tensor is passed only where it says something that `causal` does not."""

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from hf_modeling.cache import State
 from hf_modeling.layers.activation import Unary
 from hf_modeling.layers.alibi import AlibiBias
-from hf_modeling.layers.attend import Attend, EagerAttend
+from hf_modeling.layers.attend import Attend, EagerAttend, Recording
 from hf_modeling.layers.base import Layer, Linear, Mixer, parameter, together
 from hf_modeling.layers.block_index import BlockIndexer
 from hf_modeling.layers.heads import Stage
-from hf_modeling.masks import Mask
 from hf_modeling.spec import MaskRule
 
 if TYPE_CHECKING:
@@ -105,8 +104,13 @@ class AttentionLayer(Mixer):
             v_BKSV = cache.extend(self.layer, "value", v_BKSV)
         if self.shared:
             step.shared[self.layer] = (k_BKSH, v_BKSV)
-        mask = None if self.indexer is None else self.indexer(x_BTD, self.scoring.rule, step)
-        mixed_BTNV = scored(self.scoring, q_BTNH, k_BKSH, v_BKSV, self.sinks, step, self.training, mask)
+        scoring, dropout = self.scoring, self.scoring.dropout if self.training else 0.0
+        rule, alibi = scoring.rule, scoring.alibi
+        mask = step.mask(rule) if self.indexer is None else self.indexer(x_BTD, rule, step)
+        bias = None if alibi is None else alibi(step, rule)
+        attend = scoring.attend if step.attentions is None else Recording(scoring.eager, step.attentions)
+        q_BNTH = q_BTNH.transpose(1, 2)
+        mixed_BTNV = attend(q_BNTH, k_BKSH, v_BKSV, mask, bias, self.sinks, dropout).transpose(1, 2)
         if self.gate_proj is not None:
             mixed_BTNV = gated(mixed_BTNV, self.gate_proj(x_BTD), self.gate_bias, self.gate_activation)
         y_BTE = mixed_BTNV.reshape(B, T, -1)
@@ -158,7 +162,12 @@ class BorrowingAttentionLayer(Mixer):
         for stage in self.query_stages:
             q_BTNH = stage(q_BTNH, step)
         k_BKSH, v_BKSV = step.shared[self.source]
-        mixed_BTNV = scored(self.scoring, q_BTNH, k_BKSH, v_BKSV, self.sinks, step, self.training)
+        scoring, dropout = self.scoring, self.scoring.dropout if self.training else 0.0
+        mask = step.mask(scoring.rule)
+        bias = None if scoring.alibi is None else scoring.alibi(step, scoring.rule)
+        attend = scoring.attend if step.attentions is None else Recording(scoring.eager, step.attentions)
+        q_BNTH = q_BTNH.transpose(1, 2)
+        mixed_BTNV = attend(q_BNTH, k_BKSH, v_BKSV, mask, bias, self.sinks, dropout).transpose(1, 2)
         if self.gate_proj is not None:
             mixed_BTNV = gated(mixed_BTNV, self.gate_proj(x_BTD), self.gate_bias, self.gate_activation)
         y_BTE = mixed_BTNV.reshape(B, T, -1)
@@ -179,28 +188,3 @@ def gated(mixed_BTNV: Tensor, gate: Tensor, bias_N: Tensor | None, activation: U
     if bias_N is not None:
         gate_BTNx = gate_BTNx + bias_N[:, None]
     return mixed_BTNV * activation(gate_BTNx)
-
-
-def scored(
-    scoring: Scoring,
-    q_BTNH: Tensor,
-    k_BKSH: Tensor,
-    v_BKSV: Tensor,
-    sinks_N: Tensor | None,
-    step: Step,
-    training: bool,
-    mask: Mask | None = None,
-) -> Tensor:
-    """Values mixed for each query, (B, T, N, V); the weights go into the step's record if it keeps one.
-
-    mask: who may look at whom, where it is not what the scoring's rule says.
-    """
-    q_BNTH = q_BTNH.transpose(1, 2)
-    mask = step.mask(scoring.rule) if mask is None else mask
-    bias = None if scoring.alibi is None else scoring.alibi(step, scoring.rule)
-    dropout = scoring.dropout if training else 0.0
-    if step.attentions is None:
-        return scoring.attend(q_BNTH, k_BKSH, v_BKSV, mask, bias, sinks_N, dropout).transpose(1, 2)
-    weights_BNTS = scoring.eager.weights(q_BNTH, k_BKSH, mask, bias, sinks_N)
-    step.attentions.append(weights_BNTS)
-    return scoring.eager.mix(weights_BNTS, v_BKSV, dropout).transpose(1, 2)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hf_modeling.cache import Append, Ring, State
 from hf_modeling.layers.activation import PLAIN
+from hf_modeling.layers.attend import Recording
 from hf_modeling.layers.attention import Scoring, gated
 from hf_modeling.layers.base import Layer, Linear, Mixer
 from hf_modeling.layers.heads import Stage
@@ -151,11 +152,9 @@ class LatentAttentionLayer(Mixer):
         k_BNSP, v_BNSV = unfolded.split(self.unfolded_parts, dim=-1)
         q_BNTH = torch.cat((q_BTNP, q_BTNR), dim=-1).transpose(1, 2)
         k_BNSH = torch.cat((k_BNSP, k_B1SR.expand(-1, self.heads, -1, -1)), dim=-1)
-        if step.attentions is None:
-            return self.scoring.attend(q_BNTH, k_BNSH, v_BNSV, mask, None, None, dropout).transpose(1, 2)
-        weights_BNTS = self.scoring.eager.weights(q_BNTH, k_BNSH, mask, None, None)
-        step.attentions.append(weights_BNTS)
-        return self.scoring.eager.mix(weights_BNTS, v_BNSV, dropout).transpose(1, 2)
+        scoring = self.scoring
+        attend = scoring.attend if step.attentions is None else Recording(scoring.eager, step.attentions)
+        return attend(q_BNTH, k_BNSH, v_BNSV, mask, None, None, dropout).transpose(1, 2)
 
     def _absorbed(
         self, q_B1NP: Tensor, q_B1NR: Tensor, known_B1Sx: Tensor, mask: Mask, step: Step, dropout: float

@@ -55,11 +55,26 @@ class Rotary:
         self._tables: dict[tuple[torch.dtype, torch.device, bool], Table] = {}
 
     def rotate(self, x_BTNH: Tensor, step: Step) -> Tensor:
-        """Heads with their first `dim` features turned by the step's positions."""
-        found = step.rotations.get(self)
-        if found is None:
-            found = step.rotations[self] = self.table(x_BTNH, step)
-        cos, sin = found
+        """Heads with their first `dim` features turned by the step's positions.
+
+        The step keeps cos and sin, (T, 1, dim) or (B, T, 1, dim), which serve every layer with this rotation.
+        """
+        turn = step.rotations.get(self)
+        if turn is None:
+            dtype, device = torch.float32 if self.wide else x_BTNH.dtype, x_BTNH.device
+            longest = step.longest() if self.trained else 0
+            beyond = longest > self.trained
+            if beyond and self.continuous:
+                turn = self._make(step.positions_BT, longest, dtype)
+            else:
+                bound = step.longest() if step.bound is None else step.bound
+                table = self._tables.get((dtype, device, beyond))
+                if table is None or table[0].shape[0] < bound:
+                    table = self.reserve(bound, dtype, device, beyond=beyond)
+                place = step.positions_BT if step.offset is None else slice(step.offset, bound)
+                turn = table[0][place], table[1][place]
+            step.rotations[self] = turn
+        cos, sin = turn
         x = x_BTNH.float() if self.wide else x_BTNH
         if x.shape[-1] == self.dim:
             turned = torch.addcmul(x * cos, self.swap(x), sin)
@@ -67,23 +82,6 @@ class Rotary:
             part, rest = x[..., : self.dim], x[..., self.dim :]
             turned = torch.cat((torch.addcmul(part * cos, self.swap(part), sin), rest), dim=-1)
         return turned.type_as(x_BTNH) if self.wide else turned
-
-    def table(self, x_BTNH: Tensor, step: Step) -> Table:
-        """cos and sin for the step's positions, (T, 1, dim) or (B, T, 1, dim), fit for heads like these."""
-        dtype, device = torch.float32 if self.wide else x_BTNH.dtype, x_BTNH.device
-        longest = step.longest() if self.trained else 0
-        beyond = longest > self.trained
-        if beyond and self.continuous:
-            return self._make(step.positions_BT, longest, dtype)
-        bound = step.longest() if step.bound is None else step.bound
-        found = self._tables.get((dtype, device, beyond))
-        if found is None or found[0].shape[0] < bound:
-            found = self.reserve(bound, dtype, device, beyond=beyond)
-        cos, sin = found
-        if step.offset is not None:
-            return cos[step.offset : bound], sin[step.offset : bound]
-        positions_BT = step.positions_BT
-        return cos[positions_BT], sin[positions_BT]
 
     def reserve(
         self, positions: int, dtype: torch.dtype, device: torch.device, *, beyond: bool = False

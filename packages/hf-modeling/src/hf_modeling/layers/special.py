@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hf_modeling.cache import Append, Replace, State
-from hf_modeling.layers.attention import Scoring, scored
+from hf_modeling.layers.attend import Recording
+from hf_modeling.layers.attention import Scoring
 from hf_modeling.layers.base import Layer, Linear, Mixer, StepLayer, parameter
 from hf_modeling.layers.moe import grouped_linear
 from hf_modeling.layers.norm import LayerNormLayer
@@ -69,7 +70,10 @@ class DifferentialAttentionLayer(Mixer):
         # Values of both halves side by side: one attention reads what the paper's two would.
         first, second = v_BKSH.chunk(2, dim=1)
         pairs = torch.cat((first, second), dim=-1).repeat(1, 2, 1, 1)
-        mixed = scored(self.scoring, q_BTNH, k_BKSH, pairs, None, step, self.training)
+        scoring, dropout = self.scoring, self.scoring.dropout if self.training else 0.0
+        attend = scoring.attend if step.attentions is None else Recording(scoring.eager, step.attentions)
+        mask, q_BNTH = step.mask(scoring.rule), q_BTNH.transpose(1, 2)
+        mixed = attend(q_BNTH, k_BKSH, pairs, mask, None, None, dropout).transpose(1, 2)
         one, other = mixed.chunk(2, dim=2)
         share = (
             (self.lambda_q1 * self.lambda_k1).float().sum().exp()
@@ -121,9 +125,10 @@ class MixtureOfAttentionLayer(Mixer):
         if step.cache is not None:
             k_BKSH = step.cache.extend(self.layer, "key", k_BKSH)
             v_BKSH = step.cache.extend(self.layer, "value", v_BKSH)
-        mixed = scored(
-            self.scoring, self.rotary.rotate(q_BTNH, step), k_BKSH, v_BKSH, None, step, self.training
-        )
+        scoring, dropout = self.scoring, self.scoring.dropout if self.training else 0.0
+        attend = scoring.attend if step.attentions is None else Recording(scoring.eager, step.attentions)
+        mask, q_BNTH = step.mask(scoring.rule), self.rotary.rotate(q_BTNH, step).transpose(1, 2)
+        mixed = attend(q_BNTH, k_BKSH, v_BKSH, mask, None, None, dropout).transpose(1, 2)
         rows = mixed.reshape(B, T, self.kv_heads, self.top_k, -1).transpose(2, 3).reshape(len(order_R), -1)
         weights_R = logits_MA.softmax(-1).flatten()[order_R, None].type_as(rows)
         out = grouped_linear(rows[order_R], self.output_proj, None, expert_R, ends_E) * weights_R
