@@ -1,9 +1,14 @@
-"""A Trainer whose numbers can be trusted.
+"""A Trainer whose numbers can be trusted."""
 
-This version defines the joint that training is spread over devices through: the `Strategy` Protocol and the
-registry of installed strategies.
-"""
-
+from hf_train.arguments import Seq2SeqTrainingArguments, TrainingArguments
 from hf_train.strategies import SingleDevice, Strategy, UnknownStrategyError, strategies, strategy
 
-__all__ = ["SingleDevice", "Strategy", "UnknownStrategyError", "strategies", "strategy"]
+__all__ = [
+    "Seq2SeqTrainingArguments",
+    "SingleDevice",
+    "Strategy",
+    "TrainingArguments",
+    "UnknownStrategyError",
+    "strategies",
+    "strategy",
+]
