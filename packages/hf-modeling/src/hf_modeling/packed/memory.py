@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 _HEADER = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ (\d+)")
-_DONTNEED = 4
+_DONTNEED, _NOHUGEPAGE = 4, 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,11 @@ def release(tensors: Iterable[Tensor], mappings: list[Mapping]) -> int:
             # Whole pages only: what shares a page with a neighbour stays.
             start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
             length = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE - start
-            if length > 0 and madvise(start, length, _DONTNEED) == 0:
+            if length <= 0:
+                continue
+            # A row that is looked up later, or a check, should bring back its page and not two megabytes.
+            madvise(start, length, _NOHUGEPAGE)
+            if madvise(start, length, _DONTNEED) == 0:
                 dropped += length
     return dropped
 
