@@ -4,15 +4,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal, Self, get_args
 
 from hf_config.errors import suggest
-from hf_hub_io.errors import HfError
+from hf_parallel.errors import LayoutError
 
 Axis = Literal["pp", "dp_replicate", "dp_shard", "cp", "tp", "ep"]
 AXES: tuple[Axis, ...] = get_args(Axis)
 """Outermost first: processes that talk least stand furthest apart."""
-
-
-class LayoutError(HfError, ValueError):
-    """A layout that cannot be: an unknown axis, a degree below one, or sizes that do not divide."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
