@@ -63,7 +63,9 @@ def check_one(tokenizer: PreTrainedTokenizer, text: str, *, lossless: bool) -> N
             and name.isalnum()
             and surface.isascii()
         ):
-            assert surface.strip().lower() == name.lower(), "offsets slice back to the text"
+            # WordPiece's clean-up takes control characters out of the middle of a word.
+            shown = "".join(filter(str.isprintable, surface))
+            assert shown.strip().lower() == name.lower(), "offsets slice back to the text"
     stream = tokenizer.stream()
     assert "".join([*(stream.push(id) for id in ids), stream.end()]) == tokenizer.decode(ids)
 
