@@ -29,14 +29,15 @@ class Part:
     required: whether a weight without it cannot be read.
     written: whether `Codec.quantize` makes it.
     stacked: what follows the name of a parameter that belongs to no linear layer, as stacked experts do
-        (`"_blocks"` of `...experts.gate_up_proj`); empty where the format has no such spelling.
+        (`"_blocks"` of `...experts.gate_up_proj`; empty for the parameter's own name). None where the format
+        has no such spelling: then it is the suffix, as of a layer.
     """
 
     name: str
     suffix: str
     required: bool = True
     written: bool = True
-    stacked: str = ""
+    stacked: str | None = None
 
 
 @final
@@ -126,4 +127,13 @@ class OwnProduct(Protocol):
 
         Must let gradients through to x where it is differentiable at all (straight through roundings).
         """
+        ...
+
+
+@runtime_checkable
+class Restating(Protocol):
+    """A codec with parts that spell out the weight's shape, which change when rows are cut or joined."""
+
+    def restated(self, parts: Parts, shape: Shape) -> Mapping[str, Tensor]:
+        """Those parts for a weight of this shape, of the same bytes as `quantize` makes; on meta, too."""
         ...
