@@ -1,0 +1,98 @@
+"""NVFP4: four-bit floats in groups of 16 with an E4M3 scale each and one float32 for the weight.
+
+Two dialects. NVIDIA ModelOpt stores what scales are multiplied by (`weight_scale_2`); compressed-tensors what
+they are divided by (`weight_global_scale`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
+from hf_quant.formats import e2m1
+from hf_quant.formats.checks import require_multiple
+from hf_quant.straight import straight_through
+
+Dialect = Literal["modelopt", "compressed-tensors"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nvfp4:
+    """Codes two to a byte. With `activations`, inputs are rounded to NVFP4, too, with the checkpoint's scale."""
+
+    dialect: Dialect = "modelopt"
+    activations: bool = False
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        ours = self.dialect == "modelopt"
+        inputs = Part(
+            "input_scale",
+            "input_scale" if ours else "input_global_scale",
+            required=self.activations,
+            written=False,
+        )
+        return (
+            Part("weight", "weight" if ours else "weight_packed", stacked="" if ours else "_packed"),
+            Part("weight_scale", "weight_scale", stacked="_scale"),
+            Part("tensor_scale", *(("weight_scale_2",) if ours else ("weight_global_scale",))),
+            inputs,
+        )
+
+    def shape(self, stored: Mapping[str, Stored]) -> Shape:
+        *lead, half = stored["weight"].shape
+        return (*lead, 2 * half)
+
+    def specs(self, shape: Shape) -> Mapping[str, Spec]:
+        *lead, N, K = shape
+        require_multiple(K, e2m1.NV_BLOCK, "the number of inputs")
+        one = (*lead,) if self.dialect == "modelopt" else (*lead, 1)
+        return {
+            "weight": Spec((*lead, N, K // 2), torch.uint8),
+            "weight_scale": Spec((*lead, N, K // e2m1.NV_BLOCK), torch.float8_e4m3fn),
+            "tensor_scale": Spec(one, torch.float32),
+            "input_scale": Spec(one, torch.float32),
+        }
+
+    def rows(self, shape: Shape) -> Mapping[str, Rows] | None:
+        return {"weight": Rows(-2), "weight_scale": Rows(-2)}
+
+    def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
+        whole = parts["tensor_scale"].float().reshape(*shape[:-2], 1, 1)
+        scales = parts["weight_scale"].float()
+        scales = scales * whole if self.dialect == "modelopt" else scales / whole
+        values = e2m1.unpack(parts["weight"]).unflatten(-1, (-1, e2m1.NV_BLOCK))
+        made: Tensor = (values * scales[..., None]).to(dtype).flatten(-2)
+        return made
+
+    def quantize(self, weight: Tensor) -> dict[str, Tensor]:
+        specs = self.specs(tuple(weight.shape))
+        N, K = weight.shape[-2:]
+        made = [e2m1.quantize_nv(matrix) for matrix in weight.reshape(-1, N, K)]
+        codes, scales, whole = (torch.stack(part) for part in zip(*made, strict=True))
+        if self.dialect == "compressed-tensors":
+            whole = 1 / whole
+        return {
+            name: value.view(specs[name].shape)
+            for name, value in (("weight", codes), ("weight_scale", scales), ("tensor_scale", whole))
+        }
+
+    def product(self, x: Tensor, parts: Parts, shape: Shape) -> Tensor:
+        def multiplied(x: Tensor) -> Tensor:
+            if "input_scale" not in parts or not self.activations:
+                return F.linear(x, self.dequantize(parts, shape, x.dtype))
+            whole = parts["input_scale"].float().reshape(())
+            if self.dialect == "compressed-tensors":
+                whole = 1 / whole
+            codes, scales, _ = e2m1.quantize_nv(x, whole)
+            rounded = e2m1.dequantize_nv(codes, scales, whole, torch.float32)
+            return F.linear(rounded, self.dequantize(parts, shape, torch.float32)).to(x.dtype)
+
+        return straight_through(x, multiplied, lambda: self.dequantize(parts, shape, x.dtype))
