@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hf_modeling.heads.causal_lm import CausalLM
     from hf_modeling.heads.classification import MultipleChoice, QuestionAnswering, TokenClassifier
     from hf_modeling.heads.masked_lm import MaskedLM, NextSentence, PreTraining
+    from hf_modeling.heads.replaced_tokens import ReplacedTokens
     from hf_modeling.heads.sequence_classification import SequenceClassifier
 
 M = TypeVar("M", bound=PreTrainedModel)
@@ -39,9 +40,11 @@ M = TypeVar("M", bound=PreTrainedModel)
 class AutoClass(Generic[M]):
     """Loads or makes models for one task; what it returns is an instance of the family's own class."""
 
-    def __init__(self, task: Task, name: str) -> None:
+    def __init__(self, task: Task, name: str, *others: Task) -> None:
         self.task: Final = task
         self.name: Final = name
+        self.others: Final = others
+        """What a family was made for where it has no model for `task`, in order of preference."""
 
     def from_pretrained(self, path: str | Path, **arguments: Unpack[LoadArguments]) -> M:
         """The model in a local folder or a Hub repository; see `PreTrainedModel.from_pretrained`.
@@ -86,7 +89,9 @@ class AutoClass(Generic[M]):
 
     def class_for(self, config: PreTrainedConfig) -> type[M]:
         """The class that serves this task for the config's family. Raises TaskMissingError."""
-        return cast("type[M]", model_class(find_family(config.model_type), self.task))
+        family = find_family(config.model_type)
+        task = next((t for t in (self.task, *self.others) if t in family.classes), self.task)
+        return cast("type[M]", model_class(family, task))
 
     def __repr__(self) -> str:
         return self.name
@@ -116,7 +121,9 @@ AutoModel: Final[AutoClass[Decoder | Encoder]] = AutoClass("base", "AutoModel")
 AutoModelForCausalLM: Final[AutoClass[CausalLM]] = AutoClass("causal-lm", "AutoModelForCausalLM")
 AutoModelForSeq2SeqLM: Final[AutoClass[PreTrainedModel]] = AutoClass("seq2seq-lm", "AutoModelForSeq2SeqLM")
 AutoModelForMaskedLM: Final[AutoClass[MaskedLM]] = AutoClass("masked-lm", "AutoModelForMaskedLM")
-AutoModelForPreTraining: Final[AutoClass[PreTraining]] = AutoClass("pretraining", "AutoModelForPreTraining")
+AutoModelForPreTraining: Final[AutoClass[PreTraining | ReplacedTokens | MaskedLM | CausalLM]] = AutoClass(
+    "pretraining", "AutoModelForPreTraining", "replaced-tokens", "masked-lm", "causal-lm"
+)
 AutoModelForNextSentencePrediction: Final[AutoClass[NextSentence]] = AutoClass(
     "next-sentence", "AutoModelForNextSentencePrediction"
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BASES: Mapping[Skeleton, tuple[str, str]] = {
     "decoder": ("hf_modeling.decoder", "Decoder"),
     "encoder": ("hf_modeling.encoder", "Encoder"),
+    "seq2seq": ("hf_modeling.seq2seq", "Seq2Seq"),
 }
 """The module and class of each shape's base model."""
 
@@ -25,6 +26,7 @@ HEADS: Mapping[Task, tuple[str, str]] = {
     "causal-lm": ("hf_modeling.heads.causal_lm", "CausalLM"),
     "masked-lm": ("hf_modeling.heads.masked_lm", "MaskedLM"),
     "pretraining": ("hf_modeling.heads.masked_lm", "PreTraining"),
+    "replaced-tokens": ("hf_modeling.heads.replaced_tokens", "ReplacedTokens"),
     "next-sentence": ("hf_modeling.heads.masked_lm", "NextSentence"),
     "sequence-classification": ("hf_modeling.heads.sequence_classification", "SequenceClassifier"),
     "token-classification": ("hf_modeling.heads.classification", "TokenClassifier"),
@@ -32,6 +34,16 @@ HEADS: Mapping[Task, tuple[str, str]] = {
     "multiple-choice": ("hf_modeling.heads.classification", "MultipleChoice"),
 }
 """The module and class that gives each task its head, whatever the family."""
+
+
+SEQ2SEQ_HEADS: Mapping[Task, tuple[str, str]] = {
+    "seq2seq-lm": ("hf_modeling.heads.conditional_generation", "ConditionalGeneration"),
+    "text-encoding": ("hf_modeling.seq2seq", "TextEncoder"),
+    "sequence-classification": ("hf_modeling.heads.seq2seq_classification", "Seq2SeqSequenceClassifier"),
+    "token-classification": ("hf_modeling.heads.seq2seq_classification", "EncoderTokenClassifier"),
+    "question-answering": ("hf_modeling.heads.seq2seq_classification", "Seq2SeqQuestionAnswering"),
+}
+"""The same for encoder-decoders."""
 
 
 class TaskMissingError(ModelingError, ValueError):
@@ -52,12 +64,13 @@ _classes: dict[tuple[str, str], type[PreTrainedModel]] = {}  # grows once per cl
 def model_class(facts: Family, task: Task) -> type[PreTrainedModel]:
     """The one class of a family for a task. Raises TaskMissingError."""
     name = facts.classes.get(task)
-    if name is None or task not in ("base", *HEADS):
+    heads = SEQ2SEQ_HEADS if facts.skeleton == "seq2seq" else HEADS
+    if name is None or task not in ("base", *heads):
         raise TaskMissingError(facts.model_type, task, facts.classes)
     with _lock:
         made = _classes.get((facts.model_type, task))
         if made is None:
-            module, skeleton_name = BASES[facts.skeleton] if task == "base" else HEADS[task]
+            module, skeleton_name = BASES[facts.skeleton] if task == "base" else heads[task]
             skeleton: type[PreTrainedModel] = getattr(import_module(module), skeleton_name)
             body = {
                 "family": facts,

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypedDict
+
 import torch
 from torch import Tensor
 
 from hf_modeling.errors import InputError, TokenIdError
+
+
+class MoreInputs(TypedDict, total=False):
+    """Inputs that only some encoder families read; each (B, T) if nothing else is said.
+
+    bbox: (B, T, 4), each token's box on the page: left, top, right, bottom from 0 to 1000.
+    task_type_ids, langs: which task, which language.
+    global_attention_mask: 1 for tokens that look at every token and are seen by every token.
+    """
+
+    bbox: Tensor
+    task_type_ids: Tensor
+    langs: Tensor
+    global_attention_mask: Tensor
 
 
 def not_one_input(input_ids: Tensor | None) -> InputError:
@@ -33,6 +50,27 @@ def unknown_segments() -> InputError:
     return InputError(
         "token_type_ids given to a model that does not tell segments apart",
         fix="leave them out: tokenizer(..., return_token_type_ids=False)",
+    )
+
+
+def outside_page(bbox_BT4: Tensor, size: int) -> InputError:
+    """For boxes that are not left, top, right and bottom on a page of `size` by `size`."""
+    inside = bbox_BT4.shape[-1:] == (4,)
+    given = (
+        f"numbers from {int(bbox_BT4.min())} to {int(bbox_BT4.max())}"
+        if inside
+        else f"shape {tuple(bbox_BT4.shape)}"
+    )
+    return InputError(
+        f"bbox has {given}, expected (rows, tokens, 4): left, top, right and bottom, each from 0 to {size - 1}",
+        fix="scale boxes to 0..1000 of the page's width and height, with left <= right and top <= bottom",
+    )
+
+
+def unread(names: Iterable[str]) -> InputError:
+    """For inputs that this model does not read."""
+    return InputError(
+        f"this model does not read {', '.join(sorted(names))}", fix="leave out what the family does not have"
     )
 
 

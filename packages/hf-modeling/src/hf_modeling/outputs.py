@@ -49,13 +49,14 @@ class BaseModelOutputWithPast(ModelOutput):
     """`last_hidden_state` (B, T, width), and what each layer gave.
 
     `hidden_states` (B, T, width) are the first block's input, each block's output but the last, and the last
-    hidden state; `attentions` (B, N, T, S) and `router_logits` (tokens, experts) one for each layer with them.
+    hidden state; `attentions` and `cross_attentions` (B, N, T, S) and `router_logits` (tokens, experts) one for each layer with them.
     """
 
     last_hidden_state: Tensor
     past_key_values: Cache | None = None
     hidden_states: Layers | None = None
     attentions: Layers | None = None
+    cross_attentions: Layers | None = None
     router_logits: Layers | None = None
 
 
@@ -83,12 +84,23 @@ class CausalLMOutputWithPast(ModelOutput):
     past_key_values: Cache | None = None
     hidden_states: Layers | None = None
     attentions: Layers | None = None
+    cross_attentions: Layers | None = None
     router_logits: Layers | None = None
 
 
 @dataclass(kw_only=True, slots=True)
 class MaskedLMOutput(ModelOutput):
     """`logits` (B, T, vocabulary)."""
+
+    loss: Tensor | None = None
+    logits: Tensor
+    hidden_states: Layers | None = None
+    attentions: Layers | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class ReplacedTokensOutput(ModelOutput):
+    """`logits` (B, T): above 0 where a token looks replaced."""
 
     loss: Tensor | None = None
     logits: Tensor
@@ -149,10 +161,79 @@ class NextSentencePredictorOutput(ModelOutput):
 
 @dataclass(kw_only=True, slots=True)
 class PreTrainingOutput(ModelOutput):
-    """`prediction_logits` (B, T, vocabulary) and `seq_relationship_logits` (B, 2)."""
+    """`prediction_logits` (B, T, vocabulary) and `seq_relationship_logits` (B, 2), which ALBERT calls `sop_logits`."""
 
     loss: Tensor | None = None
     prediction_logits: Tensor
     seq_relationship_logits: Tensor
     hidden_states: Layers | None = None
     attentions: Layers | None = None
+
+    @property
+    def sop_logits(self) -> Tensor:
+        """Whether two sentences are in order, (B, 2)."""
+        return self.seq_relationship_logits
+
+
+@dataclass(kw_only=True, slots=True)
+class Seq2SeqModelOutput(ModelOutput):
+    """The decoder's `last_hidden_state` (B, T, width), and what each layer of both stacks gave.
+
+    `encoder_last_hidden_state` (B, S, width); `cross_attentions` (B, N, T, S).
+    """
+
+    last_hidden_state: Tensor
+    past_key_values: Cache | None = None
+    decoder_hidden_states: Layers | None = None
+    decoder_attentions: Layers | None = None
+    cross_attentions: Layers | None = None
+    encoder_last_hidden_state: Tensor
+    encoder_hidden_states: Layers | None = None
+    encoder_attentions: Layers | None = None
+    router_logits: Layers | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Seq2SeqLMOutput(ModelOutput):
+    """`logits` (B, T, vocabulary) of each next token of the decoder."""
+
+    loss: Tensor | None = None
+    logits: Tensor
+    past_key_values: Cache | None = None
+    decoder_hidden_states: Layers | None = None
+    decoder_attentions: Layers | None = None
+    cross_attentions: Layers | None = None
+    encoder_last_hidden_state: Tensor
+    encoder_hidden_states: Layers | None = None
+    encoder_attentions: Layers | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Seq2SeqSequenceClassifierOutput(ModelOutput):
+    """`logits` (B, labels)."""
+
+    loss: Tensor | None = None
+    logits: Tensor
+    past_key_values: Cache | None = None
+    decoder_hidden_states: Layers | None = None
+    decoder_attentions: Layers | None = None
+    cross_attentions: Layers | None = None
+    encoder_last_hidden_state: Tensor
+    encoder_hidden_states: Layers | None = None
+    encoder_attentions: Layers | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Seq2SeqQuestionAnsweringModelOutput(ModelOutput):
+    """`start_logits` and `end_logits` (B, T) of the decoder's tokens."""
+
+    loss: Tensor | None = None
+    start_logits: Tensor
+    end_logits: Tensor
+    past_key_values: Cache | None = None
+    decoder_hidden_states: Layers | None = None
+    decoder_attentions: Layers | None = None
+    cross_attentions: Layers | None = None
+    encoder_last_hidden_state: Tensor
+    encoder_hidden_states: Layers | None = None
+    encoder_attentions: Layers | None = None

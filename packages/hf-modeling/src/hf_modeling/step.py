@@ -6,7 +6,7 @@ masks and biases are worked out at most once per step, however many layers ask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast, final
 
@@ -20,6 +20,7 @@ from hf_modeling.spec import Bidirectional, Causal, Chunk, MaskRule, Window
 if TYPE_CHECKING:
     from hf_modeling.cache import Cache
     from hf_modeling.layers.rope import Rotary
+    from hf_modeling.source import Source
 
 T = TypeVar("T")
 
@@ -35,7 +36,10 @@ class Step:
     valid_BS: which of the old and new tokens are real; None when all are.
     new_valid_BT: which of the new tokens are real; None when all are.
     next_position_B1: what each row's next position will be; None when it is past + new for every row.
-    attentions, hidden_states, router_logits: lists to append to, or None when not asked for.
+    source: what is read of an encoder; None where there is none.
+    attentions, cross_attentions, hidden_states, router_logits: lists to append to, or None when not asked for.
+    more: inputs that only some families read, by name.
+    relative: what the stack knows about distances, for all its layers.
     rotations: rotary tables at this step's positions.
     shared: keys and values that later layers of this call borrow, by layer.
     chosen: who may look at whom by the latest index, (B, 1, T, S) bool; None where all may.
@@ -59,9 +63,13 @@ class Step:
     segments_BT: Tensor | None = None
     blocks_BT: Tensor | None = None
     custom: Mask | None = None
+    source: Source | None = None
     attentions: list[Tensor] | None = None
+    cross_attentions: list[Tensor] | None = None
     hidden_states: list[Tensor] | None = None
     router_logits: list[Tensor] | None = None
+    more: Mapping[str, Tensor] = field(default_factory=dict)
+    relative: Tensor | None = None
     rotations: dict[Rotary, tuple[Tensor, Tensor]] = field(default_factory=dict)
     shared: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     chosen: Tensor | None = None

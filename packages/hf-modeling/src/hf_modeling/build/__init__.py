@@ -8,6 +8,7 @@ from hf_modeling.build.attention import backend_of, set_backend
 from hf_modeling.build.block import build_block
 from hf_modeling.build.embed import build_per_layer, build_stem, build_tokens
 from hf_modeling.build.norm import build_norm
+from hf_modeling.build.relative import build_relative
 from hf_modeling.build.shared import Building, mixer_of, start
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "build_block",
     "build_norm",
     "build_per_layer",
+    "build_relative",
     "build_stem",
     "build_tokens",
     "mixer_of",

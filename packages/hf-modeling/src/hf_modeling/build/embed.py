@@ -10,21 +10,27 @@ from torch import nn
 from hf_modeling.build.norm import build_norm
 from hf_modeling.layers.base import Embedding, Linear
 from hf_modeling.layers.embedding import (
+    AddedLayer,
+    BoxesLayer,
     LearnedPositionsLayer,
     PositionLayer,
     ScaledEmbedding,
     SinusoidPositionsLayer,
     Stem,
     TokenTypesLayer,
+    TypesLayer,
 )
 from hf_modeling.layers.per_layer import PerLayerEmbeddingLayer
 from hf_modeling.spec import (
+    Added,
+    Boxes,
     Embed,
     EmbedScale,
     LearnedPositions,
     PerLayerEmbedding,
     Positions,
     SinusoidPositions,
+    Types,
 )
 
 
@@ -51,13 +57,31 @@ def build_positions(spec: Positions, width: int) -> PositionLayer:
 def build_stem(spec: Embed, width: int) -> Stem | None:
     """What embeddings pass through before the first block; None if that is nothing."""
     dim = spec.dim or width
-    project_in = None if dim == width else Linear(dim, width, bias=spec.projection_bias)
-    token_types = None if spec.token_types is None else TokenTypesLayer(spec.token_types, width)
-    positions = None if spec.positions is None else build_positions(spec.positions, width)
-    norm = None if spec.norm is None else build_norm(spec.norm, width)
-    if not any((project_in, token_types, positions, norm, spec.dropout)):
+    project = None if dim == width else Linear(dim, width, bias=spec.projection_bias)
+    if spec.projection == "before":
+        dim = width
+    token_types = TokenTypesLayer(spec.token_types, dim) if spec.token_types else None
+    positions = None if spec.positions is None else build_positions(spec.positions, dim)
+    norm = None if spec.norm is None else build_norm(spec.norm, dim)
+    if not any((project, spec.token_types is not None, spec.added, positions, norm, spec.dropout)):
         return None
-    return Stem(project_in, token_types, positions, norm, spec.dropout)
+    stem = Stem(project if spec.projection == "before" else None, token_types, positions, norm, spec.dropout)
+    stem.project_out = project if spec.projection == "after" else None
+    stem.ignores_types = spec.token_types == 0
+    if spec.added:
+        stem.added = nn.ModuleList(build_added(added, dim) for added in spec.added)
+    return stem
+
+
+def build_added(spec: Added, width: int) -> AddedLayer:
+    """What is added to embeddings for one more input."""
+    match spec:
+        case Types(read=read, count=count):
+            return TypesLayer(read, count, width)
+        case Boxes(count=count):
+            return BoxesLayer(count, width)
+        case _:
+            assert_never(spec)
 
 
 def build_per_layer(spec: PerLayerEmbedding, width: int, layers: int) -> PerLayerEmbeddingLayer:

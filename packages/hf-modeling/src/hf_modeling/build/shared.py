@@ -6,18 +6,21 @@ from dataclasses import dataclass, field
 from typing import final
 
 from hf_modeling.errors import SpecError
-from hf_modeling.layers.alibi import AlibiBias
+from hf_modeling.layers.alibi import AlibiBias, Bias
 from hf_modeling.layers.attend import Backend
+from hf_modeling.layers.relative import shared_bias
 from hf_modeling.layers.rope import Rotary
 from hf_modeling.spec import (
     Alibi,
     Attention,
     Block,
+    Crossed,
     FfnOnly,
     Mixer,
     ModelSpec,
     Rope,
     ScaledSandwich,
+    SharedBias,
     SharedKeyValue,
 )
 
@@ -49,8 +52,10 @@ class Building:
             found = self._rotaries[spec] = Rotary(spec)
         return found
 
-    def alibi(self, spec: Alibi, heads: int, scale: float) -> AlibiBias:
+    def alibi(self, spec: Alibi, heads: int, scale: float) -> Bias:
         """The one bias for all layers that describe theirs alike."""
+        if isinstance(spec, SharedBias):
+            return shared_bias
         key = (spec, heads, scale)
         found = self._alibis.get(key)
         if found is None:
@@ -70,4 +75,6 @@ def mixer_of(block: Block) -> Mixer | None:
     """The mixer of a block, if it has one."""
     if isinstance(block, ScaledSandwich):
         return block.sandwich.mixer
+    if isinstance(block, Crossed):
+        return block.block.mixer
     return None if isinstance(block, FfnOnly) else block.mixer

@@ -16,15 +16,18 @@ Task = Literal[
     "base",
     "causal-lm",
     "seq2seq-lm",
+    "text-encoding",
     "masked-lm",
     "pretraining",
+    "replaced-tokens",
     "next-sentence",
     "sequence-classification",
     "token-classification",
     "question-answering",
     "multiple-choice",
+    "table-question-answering",
 ]
-Skeleton = Literal["decoder", "encoder"]
+Skeleton = Literal["decoder", "encoder", "seq2seq"]
 
 
 @dataclass(frozen=True, kw_only=True)

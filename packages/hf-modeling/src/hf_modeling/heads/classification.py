@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from hf_modeling.errors import InputError
-from hf_modeling.heads.parts import build_base
+from hf_modeling.heads.parts import build_base, build_transform, with_pooler_for, without_pooler
+from hf_modeling.heads.summary import summary_of
+from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import Linear
 from hf_modeling.loss import cross_entropy, span_loss
 from hf_modeling.model import PreTrainedModel
@@ -18,7 +19,7 @@ from hf_modeling.outputs import (
     QuestionAnsweringModelOutput,
     TokenClassifierOutput,
 )
-from hf_modeling.spec import EncoderSpec, ModelSpec
+from hf_modeling.spec import EncoderSpec, ModelSpec, TokenHead
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
@@ -32,9 +33,13 @@ class TokenClassifier(PreTrainedModel):
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
         spec = without_pooler(self.family.spec(config) if spec is None else spec)
+        head = (
+            spec.heads.token if isinstance(spec, EncoderSpec) else TokenHead(dropout=spec.classifier_dropout)
+        )
         self.model = build_base(config, spec)
+        self.head_transform = None if head.transform is None else build_transform(head.transform, spec.width)
         self.score = Linear(spec.width, config.num_labels, bias=True)
-        self.dropout = spec.classifier_dropout
+        self.dropout = head.dropout
         self.materialize()
 
     def forward(
@@ -49,6 +54,7 @@ class TokenClassifier(PreTrainedModel):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         num_items_in_batch: Tensor | int | None = None,
+        **more: Unpack[MoreInputs],
     ) -> TokenClassifierOutput:
         """Logits (B, T, C); `labels` (B, T), -100 for tokens left out, give `loss`.
 
@@ -62,8 +68,12 @@ class TokenClassifier(PreTrainedModel):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            **more,
         )
-        logits_BTC = self.score(F.dropout(base.last_hidden_state, self.dropout, self.training))
+        h_BTD = base.last_hidden_state
+        if self.head_transform is not None:
+            h_BTD = self.head_transform(h_BTD)
+        logits_BTC = self.score(F.dropout(h_BTD, self.dropout, self.training))
         return TokenClassifierOutput(
             loss=None if labels is None else cross_entropy(logits_BTC, labels, items=num_items_in_batch),
             logits=logits_BTC,
@@ -80,8 +90,11 @@ class QuestionAnswering(PreTrainedModel):
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
         spec = without_pooler(self.family.spec(config) if spec is None else spec)
+        head = spec.heads.answer if isinstance(spec, EncoderSpec) else TokenHead(dropout=0.0)
         self.model = build_base(config, spec)
+        self.head_transform = None if head.transform is None else build_transform(head.transform, spec.width)
         self.qa_outputs = Linear(spec.width, 2, bias=True)
+        self.dropout = head.dropout
         self.materialize()
 
     def forward(
@@ -96,6 +109,7 @@ class QuestionAnswering(PreTrainedModel):
         end_positions: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        **more: Unpack[MoreInputs],
     ) -> QuestionAnsweringModelOutput:
         """Start and end logits (B, T); both positions (B,) together give `loss`.
 
@@ -109,8 +123,12 @@ class QuestionAnswering(PreTrainedModel):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            **more,
         )
-        starts_BT, ends_BT = self.qa_outputs(base.last_hidden_state).unbind(-1)
+        h_BTD = base.last_hidden_state
+        if self.head_transform is not None:
+            h_BTD = self.head_transform(h_BTD)
+        starts_BT, ends_BT = self.qa_outputs(F.dropout(h_BTD, self.dropout, self.training)).unbind(-1)
         loss = None
         if start_positions is not None and end_positions is not None:
             loss = span_loss(starts_BT, ends_BT, start_positions, end_positions)
@@ -124,7 +142,7 @@ class QuestionAnswering(PreTrainedModel):
 
 
 class MultipleChoice(PreTrainedModel):
-    """Which of several continuations fits: one score for each, from an encoder's pooled first token."""
+    """Which of several continuations fits: one score for each, read as the encoder's head for choices says."""
 
     task = "multiple-choice"
 
@@ -132,9 +150,13 @@ class MultipleChoice(PreTrainedModel):
         super().__init__(config)
         spec = self.family.spec(config) if spec is None else spec
         assert isinstance(spec, EncoderSpec), f"{type(self).__name__} cannot be built from a decoder's spec"
-        self.model = build_base(config, spec)
-        self.score = Linear(spec.width, 1, bias=True)
-        self.dropout = spec.classifier_dropout
+        head = spec.heads.choice
+        self.model = build_base(config, with_pooler_for(head, spec))
+        self.head_transform = None if head.transform is None else build_transform(head.transform, spec.width)
+        features = spec.width if head.transform is None else head.transform.dim or spec.width
+        self.score = Linear(features, 1, bias=True)
+        self.summary = summary_of(head)
+        self.input_dropout, self.dropout = head.input_dropout, head.dropout
         self.materialize()
 
     def forward(
@@ -148,6 +170,7 @@ class MultipleChoice(PreTrainedModel):
         labels: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        **more: Unpack[MoreInputs],
     ) -> MultipleChoiceModelOutput:
         """Logits (B, N) for inputs (B, N, T); `labels` (B,), the right choice of each row, give `loss`.
 
@@ -159,28 +182,27 @@ class MultipleChoice(PreTrainedModel):
                 f"expected (rows, choices, tokens), got {None if given is None else tuple(given.shape)}",
                 fix="give every row the same number of choices, along the second axis",
             )
+        ids, mask = _joined(input_ids), _joined(attention_mask)
         base = self.model(
-            _joined(input_ids),
-            attention_mask=_joined(attention_mask),
+            ids,
+            attention_mask=mask,
             token_type_ids=_joined(token_type_ids),
             position_ids=_joined(position_ids),
             inputs_embeds=_joined(inputs_embeds),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            **{name: x.flatten(0, 1) for name, x in more.items() if isinstance(x, Tensor)},
         )
-        pooled = F.dropout(base.pooler_output, self.dropout, self.training)
-        logits_BN = self.score(pooled).view(given.shape[:2])
+        summary_BD = self.summary(base, mask, ids)
+        if self.head_transform is not None:
+            summary_BD = self.head_transform(F.dropout(summary_BD, self.input_dropout, self.training))
+        logits_BN = self.score(F.dropout(summary_BD, self.dropout, self.training)).view(given.shape[:2])
         return MultipleChoiceModelOutput(
             loss=None if labels is None else cross_entropy(logits_BN, labels),
             logits=logits_BN,
             hidden_states=base.hidden_states,
             attentions=base.attentions,
         )
-
-
-def without_pooler(spec: ModelSpec) -> ModelSpec:
-    """The spec for heads that read every token."""
-    return replace(spec, pooler=None) if isinstance(spec, EncoderSpec) else spec
 
 
 def _joined(x: Tensor | None) -> Tensor | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from hf_modeling.encoder import Encoder
 from hf_modeling.heads.parts import build_lm_head, build_transform
 from hf_modeling.init import without_weights
+from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import Linear
 from hf_modeling.loss import cross_entropy
 from hf_modeling.model import PreTrainedModel
@@ -46,6 +48,7 @@ class MaskedLM(PreTrainedModel):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         num_items_in_batch: Tensor | int | None = None,
+        **more: Unpack[MoreInputs],
     ) -> MaskedLMOutput:
         """Logits (B, T, V). `labels` (B, T), -100 for tokens that were not masked, give `loss`.
 
@@ -59,6 +62,7 @@ class MaskedLM(PreTrainedModel):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            **more,
         )
         h = base.last_hidden_state
         if self.lm_transform is not None:
@@ -83,6 +87,7 @@ class NextSentence(PreTrainedModel):
         with without_weights():
             self.model = Encoder(config, spec)
         self.seq_relationship = Linear(spec.width, 2, bias=True)
+        self.dropout = spec.heads.pair.dropout
         self.materialize()
 
     def forward(
@@ -96,6 +101,7 @@ class NextSentence(PreTrainedModel):
         labels: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        **more: Unpack[MoreInputs],
     ) -> NextSentencePredictorOutput:
         """Logits (B, 2); `labels` (B,), 0 where the second segment continues the first, give `loss`.
 
@@ -109,8 +115,9 @@ class NextSentence(PreTrainedModel):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            **more,
         )
-        logits_B2 = self.seq_relationship(base.pooler_output)
+        logits_B2 = self.seq_relationship(F.dropout(base.pooler_output, self.dropout, self.training))
         return NextSentencePredictorOutput(
             loss=None if labels is None else cross_entropy(logits_B2, labels),
             logits=logits_B2,
@@ -120,7 +127,7 @@ class NextSentence(PreTrainedModel):
 
 
 class PreTraining(PreTrainedModel):
-    """An encoder with both heads it was trained with: missing tokens and the next sentence."""
+    """An encoder with both heads it was trained with: missing tokens and pairs of sentences."""
 
     task = "pretraining"
 
@@ -131,6 +138,7 @@ class PreTraining(PreTrainedModel):
             self.model = Encoder(config, spec)
         self.lm_transform, self.lm_head = _vocabulary(spec, self.model)
         self.seq_relationship = Linear(spec.width, 2, bias=True)
+        self.dropout = spec.heads.pair.dropout
         self.materialize()
 
     def forward(
@@ -143,11 +151,14 @@ class PreTraining(PreTrainedModel):
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         next_sentence_label: Tensor | None = None,
+        sentence_order_label: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        **more: Unpack[MoreInputs],
     ) -> PreTrainingOutput:
         """Logits (B, T, V) and (B, 2); `labels` and `next_sentence_label` together give `loss`, their sum.
 
+        sentence_order_label: what ALBERT calls `next_sentence_label`: 0 where the two sentences are in order.
         The other arguments are those of `Encoder.forward`.
         """
         base = self.model(
@@ -158,15 +169,17 @@ class PreTraining(PreTrainedModel):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            **more,
         )
         h = base.last_hidden_state
         if self.lm_transform is not None:
             h = self.lm_transform(h)
         logits_BTV = self.lm_head(h)
-        logits_B2 = self.seq_relationship(base.pooler_output)
+        logits_B2 = self.seq_relationship(F.dropout(base.pooler_output, self.dropout, self.training))
+        pair_label = next_sentence_label if sentence_order_label is None else sentence_order_label
         loss = None
-        if labels is not None and next_sentence_label is not None:
-            loss = cross_entropy(logits_BTV, labels) + cross_entropy(logits_B2, next_sentence_label)
+        if labels is not None and pair_label is not None:
+            loss = cross_entropy(logits_BTV, labels) + cross_entropy(logits_B2, pair_label)
         return PreTrainingOutput(
             loss=loss,
             prediction_logits=logits_BTV,

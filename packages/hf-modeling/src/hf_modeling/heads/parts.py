@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from hf_modeling.encoder import Encoder
 from hf_modeling.init import without_weights
 from hf_modeling.layers.activation import PLAIN, Unary
 from hf_modeling.layers.base import Layer, Linear
-from hf_modeling.spec import DecoderSpec, HeadTransform, LmHead, ModelSpec
+from hf_modeling.spec import DecoderSpec, EncoderSpec, HeadTransform, LmHead, ModelSpec, TextHead
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
@@ -30,6 +31,16 @@ def build_base(config: PreTrainedConfig, spec: ModelSpec) -> Base:
     return decoder
 
 
+def with_pooler_for(head: TextHead, spec: ModelSpec) -> ModelSpec:
+    """The spec of the base model under a head, which has a pooler only if the head reads it."""
+    return spec if head.reads == "pooler" else without_pooler(spec)
+
+
+def without_pooler(spec: ModelSpec) -> ModelSpec:
+    """The spec for heads that read every token."""
+    return replace(spec, pooler=None) if isinstance(spec, EncoderSpec) else spec
+
+
 @final
 class HeadTransformLayer(Layer):
     """norm(activation(dense(h)))."""
@@ -45,7 +56,7 @@ class HeadTransformLayer(Layer):
 
 
 def build_transform(spec: HeadTransform, width: int) -> HeadTransformLayer:
-    """What hidden states pass through before the vocabulary projection."""
+    """What hidden states pass through before the last projection of a head."""
     features = spec.dim or width
     norm = build_norm(spec.norm, features)
     return HeadTransformLayer(width, features, PLAIN[spec.activation], norm, bias=spec.bias)

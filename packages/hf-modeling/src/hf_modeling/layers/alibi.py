@@ -7,22 +7,27 @@ does not see it. B batch, N heads, S keys.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never, final
 
 import torch
 from torch import Tensor
 
-from hf_modeling.spec import Alibi, GeometricAlibi, InterleavedAlibi, MaskRule
+from hf_modeling.spec import GeometricAlibi, InterleavedAlibi, MaskRule
 
 if TYPE_CHECKING:
     from hf_modeling.step import Step
+
+
+Bias = Callable[["Step", MaskRule], Tensor]
+"""What is added to a layer's scores, (B or 1, N, 1 or T, S)."""
 
 
 @final
 class AlibiBias:
     """A bias (B or 1, N, 1, S) per head and key, worked out once a step for all layers that share it."""
 
-    def __init__(self, spec: Alibi, heads: int, scale: float) -> None:
+    def __init__(self, spec: GeometricAlibi | InterleavedAlibi, heads: int, scale: float) -> None:
         self.slopes = _slopes(spec, heads, scale)
         self.rounded = isinstance(spec, GeometricAlibi) and spec.rounded
         self.scale = scale
@@ -39,7 +44,7 @@ class AlibiBias:
         return slopes_N11 * positions_B11S.float()
 
 
-def _slopes(spec: Alibi, heads: int, scale: float) -> tuple[float, ...]:
+def _slopes(spec: GeometricAlibi | InterleavedAlibi, heads: int, scale: float) -> tuple[float, ...]:
     match spec:
         case GeometricAlibi():
             least = 2 ** math.floor(math.log2(heads))

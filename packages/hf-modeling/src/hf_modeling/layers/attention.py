@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hf_modeling.cache import State
 from hf_modeling.layers.activation import Unary
-from hf_modeling.layers.alibi import AlibiBias
+from hf_modeling.layers.alibi import Bias
 from hf_modeling.layers.attend import Attend, EagerAttend, Recording
 from hf_modeling.layers.base import Layer, Linear, Mixer, parameter, together
 from hf_modeling.layers.block_index import BlockIndexer
@@ -33,7 +33,7 @@ class Scoring:
     attend: Attend
     eager: EagerAttend
     rule: MaskRule
-    alibi: AlibiBias | None = None
+    alibi: Bias | None = None
     sinks: bool = False
     dropout: float = 0.0
 

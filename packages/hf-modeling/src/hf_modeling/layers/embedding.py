@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor, nn
 
-from hf_modeling.inputs import unknown_segments
-from hf_modeling.layers.base import META, Layer, Linear
+from hf_modeling.inputs import outside_page, unknown_segments
+from hf_modeling.layers.base import META, Embedding, Layer, Linear
 
 if TYPE_CHECKING:
     from hf_modeling.step import Step
@@ -108,12 +108,73 @@ class TokenTypesLayer(nn.Module):
         nn.init.normal_(self.weight, std=std)
 
 
+class AddedLayer(nn.Module):
+    """Vectors (B, T, D) for an input that some family has beside its token ids, found in `step.more`.
+
+    reads: the input's name. One that is not given counts as zeros.
+    """
+
+    reads: str
+
+    if TYPE_CHECKING:
+
+        def __call__(self, step: Step) -> Tensor: ...
+
+
+@final
+class TypesLayer(AddedLayer):
+    """A trained vector for each value of the input."""
+
+    def __init__(self, reads: str, count: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, width, device=META))
+        self.reads = reads
+
+    def forward(self, step: Step) -> Tensor:
+        ids_BT = step.more.get(self.reads)
+        return self.weight[0] if ids_BT is None else self.weight[ids_BT]
+
+    def init_weights(self, std: float) -> None:
+        nn.init.normal_(self.weight, std=std)
+
+
+@final
+class BoxesLayer(AddedLayer):
+    """Trained vectors for left, top, right, bottom, height and width of each token's box, summed."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.x = Embedding(count, width)
+        self.y = Embedding(count, width)
+        self.h = Embedding(count, width)
+        self.w = Embedding(count, width)
+        self.reads = "bbox"
+
+    def forward(self, step: Step) -> Tensor:
+        bbox_BT4 = step.more.get(self.reads)
+        if bbox_BT4 is None:
+            bbox_BT4 = torch.zeros(step.batch, step.new, 4, dtype=torch.long, device=step.device)
+        try:
+            left, top, right, bottom = bbox_BT4.unbind(-1)
+            edges = self.x(left) + self.y(top) + self.x(right) + self.y(bottom)
+            return edges + self.h(bottom - top) + self.w(right - left)
+        except (IndexError, ValueError):
+            raise outside_page(bbox_BT4, self.x.num_embeddings) from None
+
+
 @final
 class Stem(nn.Module):
     """What embeddings pass through before the first block: projection, segments, positions, norm, dropout.
 
     Each part is None where the family has none; a family that has none of them has no stem.
     """
+
+    project_out: Linear | None = None
+    """A projection after everything else."""
+    added: nn.ModuleList | tuple[()] = ()
+    """What further inputs add."""
+    ignores_types: bool = False
+    """Whether segments are accepted where there is no vector for them."""
 
     def __init__(
         self,
@@ -136,10 +197,13 @@ class Stem(nn.Module):
             h_BTD = self.project_in(h_BTD)
         if self.token_types is not None:
             h_BTD = h_BTD + self.token_types(token_type_ids)
-        elif token_type_ids is not None:
+        elif token_type_ids is not None and not self.ignores_types:
             raise unknown_segments()
+        for added in self.added:
+            h_BTD = h_BTD + added(step)
         if self.positions is not None:
             h_BTD = h_BTD + self.positions(step, h_BTD.dtype)
         if self.norm is not None:
             h_BTD = self.norm(h_BTD)
-        return nn.functional.dropout(h_BTD, self.dropout, self.training)
+        h_BTD = nn.functional.dropout(h_BTD, self.dropout, self.training)
+        return h_BTD if self.project_out is None else self.project_out(h_BTD)

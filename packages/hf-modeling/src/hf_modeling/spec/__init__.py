@@ -22,10 +22,12 @@ from hf_modeling.spec.attention import (
     OwnKeyValue,
     PositionScale,
     QkNorm,
+    SharedBias,
     SharedKeyValue,
 )
 from hf_modeling.spec.block import (
     Block,
+    Crossed,
     FfnOnly,
     MixerOnly,
     NormedStream,
@@ -40,16 +42,20 @@ from hf_modeling.spec.block import (
     Sum,
     Weighted,
 )
+from hf_modeling.spec.cross import CrossAttention
 from hf_modeling.spec.embed import (
+    Added,
+    Boxes,
     Embed,
     EmbedScale,
     LearnedPositions,
     PerLayerEmbedding,
     Positions,
     SinusoidPositions,
+    Types,
 )
 from hf_modeling.spec.ffn import ChannelMix, DualFfn, Ffn, GatedMlp, Mlp
-from hf_modeling.spec.head import HeadTransform, LmHead
+from hf_modeling.spec.head import EncoderHeads, HeadTransform, LmHead, TextHead, TokenHead
 from hf_modeling.spec.latent import Index, LatentAttention, OwnIndex, PreviousIndex
 from hf_modeling.spec.linear import (
     GatedDelta,
@@ -62,7 +68,7 @@ from hf_modeling.spec.linear import (
 )
 from hf_modeling.spec.mask import Bidirectional, BidirectionalWindow, Causal, Chunk, MaskRule, Window
 from hf_modeling.spec.mixer import Mixer
-from hf_modeling.spec.model import DecoderSpec, EncoderSpec, ModelSpec, Pooler
+from hf_modeling.spec.model import DecoderSpec, EncoderSpec, Pooler, StackSpec
 from hf_modeling.spec.moe import (
     ChosenSigmoid,
     ChosenSoftmax,
@@ -83,6 +89,7 @@ from hf_modeling.spec.moe import (
     SumRenorm,
 )
 from hf_modeling.spec.norm import GatedRmsNorm, LayerNorm, Norm, NormWeight, RmsNorm
+from hf_modeling.spec.relative import BucketBias, DistanceTable, Relative
 from hf_modeling.spec.rope import (
     DynamicScaling,
     LinearScaling,
@@ -94,6 +101,7 @@ from hf_modeling.spec.rope import (
     RopeScaling,
     YarnScaling,
 )
+from hf_modeling.spec.seq2seq import DecoderInput, LastTokenFirst, ModelSpec, Seq2SeqSpec, StartToken
 from hf_modeling.spec.special import (
     AttentionBesideMamba,
     DifferentialAttention,
@@ -104,6 +112,7 @@ from hf_modeling.spec.special import (
 
 __all__ = [
     "Activation",
+    "Added",
     "Alibi",
     "Attention",
     "AttentionBesideMamba",
@@ -111,18 +120,25 @@ __all__ = [
     "BidirectionalWindow",
     "Block",
     "BlockIndex",
+    "Boxes",
+    "BucketBias",
     "Causal",
     "ChannelMix",
     "ChosenSigmoid",
     "ChosenSoftmax",
     "Chunk",
     "ClampedSwiglu",
+    "CrossAttention",
+    "Crossed",
+    "DecoderInput",
     "DecoderSpec",
     "DifferentialAttention",
+    "DistanceTable",
     "DualFfn",
     "DynamicScaling",
     "Embed",
     "EmbedScale",
+    "EncoderHeads",
     "EncoderSpec",
     "ExpLogScale",
     "Experts",
@@ -142,6 +158,7 @@ __all__ = [
     "KeyAsValue",
     "KeyValueSource",
     "KimiDelta",
+    "LastTokenFirst",
     "LatentAttention",
     "LayerNorm",
     "LearnedPositions",
@@ -182,6 +199,7 @@ __all__ = [
     "PreviousIndex",
     "ProportionalScaling",
     "QkNorm",
+    "Relative",
     "Renorm",
     "Residual",
     "RgLru",
@@ -194,6 +212,8 @@ __all__ = [
     "Sandwich",
     "ScaledSandwich",
     "Scores",
+    "Seq2SeqSpec",
+    "SharedBias",
     "SharedExpert",
     "SharedKeyValue",
     "ShortConv",
@@ -201,8 +221,13 @@ __all__ = [
     "SinusoidPositions",
     "SoftmaxScores",
     "SparseMixer",
+    "StackSpec",
+    "StartToken",
     "Sum",
     "SumRenorm",
+    "TextHead",
+    "TokenHead",
+    "Types",
     "Weighted",
     "Window",
     "XIelu",

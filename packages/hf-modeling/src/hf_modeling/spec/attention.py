@@ -81,7 +81,12 @@ class InterleavedAlibi:
     max_bias: float = 8.0
 
 
-Alibi = GeometricAlibi | InterleavedAlibi
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SharedBias:
+    """The bias that the stack's `relative` makes for all its layers."""
+
+
+Alibi = GeometricAlibi | InterleavedAlibi | SharedBias
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hf_modeling.spec.activation import PlainActivation
+from hf_modeling.spec.cross import CrossAttention
 from hf_modeling.spec.ffn import Ffn
 from hf_modeling.spec.mixer import Mixer
 from hf_modeling.spec.norm import Norm
@@ -140,6 +141,25 @@ class ScaledSandwich:
     per_layer: PerLayerInput | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Crossed:
+    """A block that reads an encoder between its mixer and its network, wired and normed as these are."""
+
+    block: PreNorm | NormedSum
+    cross: CrossAttention
+    norm: Norm
+    residual: Residual = Sum()
+
+
 Block = (
-    PreNorm | PostNorm | Sandwich | Parallel | NormedSum | NormedStream | MixerOnly | FfnOnly | ScaledSandwich
+    PreNorm
+    | PostNorm
+    | Sandwich
+    | Parallel
+    | NormedSum
+    | NormedStream
+    | MixerOnly
+    | FfnOnly
+    | ScaledSandwich
+    | Crossed
 )

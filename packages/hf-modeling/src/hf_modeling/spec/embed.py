@@ -18,10 +18,15 @@ class EmbedScale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearnedPositions:
-    """A trained vector per position; row = position + `offset`."""
+    """A trained vector per position; row = position + `offset`.
+
+    `first` is the number that callers' `position_ids` have for the first position (RoBERTa's begin after its
+    padding id).
+    """
 
     count: int
     offset: int = 0
+    first: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +54,33 @@ class PerLayerEmbedding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Types:
+    """A trained vector for each value of one more input, `read` by its name."""
+
+    read: Literal["task_type_ids", "langs"]
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Boxes:
+    """Trained vectors for the four edges, the height and the width of each token's box on the page (LayoutLM).
+
+    Read from `bbox` (B, T, 4): left, top, right, bottom, each below `count`.
+    """
+
+    count: int
+
+
+Added = Types | Boxes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Embed:
     """Token embeddings and what is added to them before the first block.
 
-    `dim` is the table's width where it differs from the model's (a projection follows). `token_types` is the
-    number of segment embeddings. `padding_id` names the row that starts at zero and gets no gradient.
+    `dim` is the table's width where it differs from the model's; a projection stands before or after what is
+    added and normalised, as `projection` says. `token_types` is the number of segment embeddings; with 0
+    segments are accepted and say nothing. `padding_id` names the row that starts at zero and gets no gradient.
     """
 
     vocab: int
@@ -61,8 +88,10 @@ class Embed:
     scale: EmbedScale | None = None
     positions: Positions | None = None
     token_types: int | None = None
+    added: tuple[Added, ...] = ()
     norm: Norm | None = None
     per_layer: PerLayerEmbedding | None = None
     padding_id: int | None = None
     dropout: float = 0.0
+    projection: Literal["before", "after"] = "before"
     projection_bias: bool = False

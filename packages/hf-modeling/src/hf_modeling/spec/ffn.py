@@ -11,17 +11,21 @@ from hf_modeling.spec.norm import Norm
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mlp:
-    """down(activation(up(x))), with an optional norm before `down`."""
+    """down(activation(up(x))), with an optional norm, and while training dropout, before `down`."""
 
     width: int
     activation: Activation
     bias: bool = False
     inner_norm: Norm | None = None
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatedMlp:
-    """down(activation(gate(x)) * up(x)), with an optional norm before `down` and constant multipliers."""
+    """down(activation(gate(x)) * up(x)), with an optional norm before `down` and constant multipliers.
+
+    `dropout` acts before `down` while training.
+    """
 
     width: int
     activation: GatedActivation
@@ -29,6 +33,7 @@ class GatedMlp:
     inner_norm: Norm | None = None
     gate_multiplier: float = 1.0
     down_multiplier: float = 1.0
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,20 @@ SAME_NAMES = rule("{rest}", "{rest}")
 OTHER_HEAD = "a head that this model does not have"
 LEFT_OUT = "left out by the caller"
 
-HEADS = frozenset({"lm_head", "lm_transform", "pooler", "qa_outputs", "score", "seq_relationship"})
+HEADS = frozenset(
+    {
+        "classification_head",
+        "decoder",
+        "head_transform",
+        "lm_head",
+        "lm_transform",
+        "logits_bias",
+        "pooler",
+        "qa_outputs",
+        "score",
+        "seq_relationship",
+    }
+)
 """First segments, with the base model's own taken off, of parts that one task has and another lacks."""
 
 

@@ -1,0 +1,94 @@
+"""The rows of the encoders' parity table: three tiny configurations of every encoder family, or more.
+
+Each keeps the family's mechanisms at work: several segments, widths that differ, texts longer than windows. A
+family's second and third rows differ in sizes, activation, epsilon and whether the vocabulary is tied.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from integration_tests.families.rows import VOCABULARY, Arguments
+
+LENGTH = 13
+LABELS = 5
+SIZES: tuple[Arguments, ...] = (
+    {
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "max_position_embeddings": 64,
+        "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12,
+    },
+    {
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+        "intermediate_size": 40,
+        "max_position_embeddings": 32,
+        "type_vocab_size": 2,
+        "hidden_act": "relu",
+        "layer_norm_eps": 1e-5,
+        "tie_word_embeddings": False,
+    },
+    {
+        "hidden_size": 40,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 5,
+        "intermediate_size": 32,
+        "max_position_embeddings": 48,
+        "type_vocab_size": 3,
+        "hidden_act": "gelu_new",
+        "layer_norm_eps": 1e-3,
+    },
+)
+"""What the rows of most families differ in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderRow:
+    """One model to compare; `name` is the test id.
+
+    `more` are inputs beside token ids, mask and segments, by the highest value that each may have.
+    `segments` is how many token types inputs have, 0 where the family is not given any.
+    """
+
+    name: str
+    model_type: str
+    arguments: Arguments
+    more: Mapping[str, int] = field(default_factory=dict)
+    segments: int = 2
+
+
+def three(
+    model_type: str,
+    *changes: Arguments,
+    sizes: tuple[Arguments, ...] = SIZES,
+    more: Mapping[str, int] | None = None,
+    segments: int = 2,
+    without: tuple[str, ...] = (),
+    **common: object,
+) -> Iterator[EncoderRow]:
+    """A row for each of `sizes`, changed by what `changes` has for it, and for each change beyond those."""
+    for number in range(max(len(sizes), len(changes))):
+        size, change = sizes[number % len(sizes)], changes[number] if number < len(changes) else {}
+        merged = {"vocab_size": VOCABULARY, **size, **common, **change}
+        yield EncoderRow(
+            name=f"{model_type}-{number + 1}",
+            model_type=model_type,
+            arguments={name: value for name, value in merged.items() if name not in without},
+            more=more or {},
+            segments=segments,
+        )
+
+
+FAIRSEQ: Arguments = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+
+ENCODERS: list[EncoderRow] = [
+    *three("bert"),
+    *three("roberta", {}, {"pad_token_id": 2}, **FAIRSEQ),
+    *three("xlm-roberta", **FAIRSEQ),
+    *three("camembert", **FAIRSEQ),
+    *three("data2vec-text", **FAIRSEQ),
+]

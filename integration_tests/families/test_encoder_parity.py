@@ -1,0 +1,235 @@
+"""Every encoder family against the peer: a row of `encoder_rows` each, all laws for each row and each head."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+import hf_modeling
+from hf_modeling.families import find_family
+from hf_modeling.families.family import Task
+from hf_modeling.model import PreTrainedModel
+from integration_tests.families.encoder_rows import ENCODERS, LABELS, LENGTH, EncoderRow
+from integration_tests.families.oracle import fill, random_ids, relative_error
+
+pytestmark = pytest.mark.parity
+TOLERANCE = 1e-5
+CUT = 4  # how many tokens the shorter row lacks
+OF_TOKENS = ("last_hidden_state", "start_logits", "end_logits", "prediction_logits")
+"""Outputs with a row for each token whatever the task."""
+TOKEN_TASKS = ("masked-lm", "token-classification", "replaced-tokens")
+"""Tasks whose `logits` have a row for each token."""
+SAME = {"sop_logits": "seq_relationship_logits"}
+CASES = [
+    pytest.param((row, task), id=f"{row.name}-{task}")
+    for row in ENCODERS
+    for task in find_family(row.model_type).classes
+]
+CHOICES = 3
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The peer's model with random weights, the folder it was saved to, and ours from there."""
+
+    row: EncoderRow
+    task: Task
+    peer: nn.Module
+    folder: Path
+    ours: PreTrainedModel
+
+
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    row, task = request.param
+    return built(row, task, tmp_path_factory.mktemp(row.name))
+
+
+def built(row: EncoderRow, task: Task, folder: Path) -> Pair:
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    name = find_family(row.model_type).classes[task]
+    labels = {} if task in ("question-answering", "next-sentence") else {"num_labels": LABELS}
+    config = transformers.AutoConfig.for_model(row.model_type, **row.arguments, **labels)
+    config._attn_implementation = "eager"
+    with warnings.catch_warnings():
+        # Some of the peer's modules script functions when they are imported, which torch calls outdated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        peer_class = getattr(transformers, name)
+    peer = peer_class(config).eval()
+    vary(peer)
+    peer.save_pretrained(folder)
+    return Pair(row, task, peer, folder, getattr(hf_modeling, name).from_pretrained(folder))
+
+
+def vary(peer: nn.Module) -> None:
+    """Random weights with norms around one: through norms near zero, texts would all come out alike."""
+    fill(peer)
+    with torch.no_grad():
+        for name, tensor in peer.state_dict().items():
+            if tensor.ndim == 1 and name.endswith("weight"):
+                tensor.add_(1.0)
+
+
+def inputs(row: EncoderRow, rows: int, *, seed: int = 1) -> dict[str, Tensor]:
+    """Token ids and whatever else the family reads."""
+    generator = torch.Generator().manual_seed(seed)
+    given = {"input_ids": random_ids(rows, LENGTH, seed=seed)}
+    if row.segments:
+        given["token_type_ids"] = torch.randint(0, row.segments, (rows, LENGTH), generator=generator)
+    for name, most in row.more.items():
+        if name == "bbox":
+            corners = torch.randint(0, most // 2, (rows, LENGTH, 4), generator=generator)
+            given[name] = corners + torch.tensor([0, 0, most // 2, most // 2])
+        else:
+            given[name] = torch.randint(0, most + 1, (rows, LENGTH), generator=generator)
+    return given
+
+
+def labels(task: Task, rows: int) -> dict[str, Tensor]:
+    """What the task's loss is reckoned from."""
+    match task:
+        case "base":
+            return {}
+        case "masked-lm":
+            return {
+                "labels": random_ids(rows, LENGTH, seed=7).masked_fill(torch.arange(LENGTH) % 3 > 0, -100)
+            }
+        case "token-classification":
+            return {"labels": torch.arange(rows * LENGTH).view(rows, LENGTH) % LABELS}
+        case "replaced-tokens":
+            return {"labels": torch.arange(rows * LENGTH).view(rows, LENGTH) % 2}
+        case "question-answering":
+            return {"start_positions": torch.arange(rows) + 2, "end_positions": torch.arange(rows) + 7}
+        case "next-sentence":
+            return {"labels": torch.arange(rows) % 2}
+        case "multiple-choice":
+            return {"labels": torch.arange(rows) % CHOICES}
+        case _:
+            return {"labels": torch.arange(rows) % LABELS}
+
+
+def asked(pair: Pair, rows: int, *, seed: int = 1) -> dict[str, Tensor]:
+    """Inputs of the task: for choices, those of each choice."""
+    if pair.task != "multiple-choice":
+        return inputs(pair.row, rows, seed=seed)
+    flat = inputs(pair.row, rows * CHOICES, seed=seed)
+    return {name: tensor.view(rows, CHOICES, *tensor.shape[1:]) for name, tensor in flat.items()}
+
+
+def run(model: nn.Module, given: Mapping[str, Tensor], **more: bool) -> Mapping[str, Tensor]:
+    with torch.no_grad():
+        output = model(**given, **more)
+    return {SAME.get(name, name): output[name] for name in output.keys()}  # noqa: SIM118  # not a dict
+
+
+def padding(name: str, like: Tensor, axis: int) -> Tensor:
+    """What a tokenizer puts where there is nothing: some token, and zeros for what is said of it."""
+    return torch.full_like(like.narrow(axis, 0, CUT), 1 if name == "input_ids" else 0)
+
+
+def beside(tensor: Tensor, blank: Tensor, side: str, axis: int) -> Tensor:
+    return torch.cat((tensor, blank) if side == "right" else (blank, tensor), dim=axis)
+
+
+def compare(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    assert set(ours) == set(theirs)
+    for name, expected in theirs.items():
+        for mine, its in zip(
+            *((x,) if isinstance(x, Tensor) else x for x in (ours[name], expected)), strict=True
+        ):
+            assert relative_error(mine, its) < TOLERANCE, name
+
+
+@pytest.mark.parametrize("pair", CASES, indirect=True)
+class TestEachHead:
+    """One model of the peer for each row and task, compared in every way."""
+
+    def test_outputs_and_loss_equal_the_peer(self, pair: Pair) -> None:
+        given = asked(pair, 2) | labels(pair.task, 2)
+        if pair.task == "pretraining":
+            word = "sentence_order_label" if pair.row.model_type == "albert" else "next_sentence_label"
+            given = given | labels("masked-lm", 2) | {word: torch.tensor([0, 1])}
+        theirs = run(pair.peer, given)
+        ours = run(pair.ours, given)
+        assert ("loss" in ours) == (pair.task != "base")
+        compare(ours, theirs)
+
+    def test_padding_changes_nothing(self, pair: Pair) -> None:
+        given = asked(pair, 1)
+        axis = given["input_ids"].ndim - 1
+        short = {name: tensor.narrow(axis, 0, LENGTH - CUT) for name, tensor in given.items()}
+        expected = run(pair.peer, short)
+        for side in ("right", "left"):
+            padded = {
+                name: beside(tensor, padding(name, tensor, axis), side, axis)
+                for name, tensor in short.items()
+            }
+            real = torch.zeros_like(padded["input_ids"])
+            kept = slice(0, LENGTH - CUT) if side == "right" else slice(CUT, LENGTH)
+            real[..., kept] = 1
+            for name, tensor in run(pair.ours, padded | {"attention_mask": real}).items():
+                per_token = name in OF_TOKENS or (name == "logits" and pair.task in TOKEN_TASKS)
+                actual = tensor[:, kept] if per_token else tensor
+                assert relative_error(actual, expected[name]) < TOLERANCE, (side, name)
+
+    def test_saved_files_are_the_peers_files(self, pair: Pair, tmp_path: Path) -> None:
+        pair.ours.save_pretrained(tmp_path)
+        ours, theirs = (load_file(folder / "model.safetensors") for folder in (tmp_path, pair.folder))
+        assert pair.ours.load_report is not None
+        # An untied projection has two biases on disk, of which one is read.
+        read = theirs.keys() - pair.ours.load_report.ignored.keys()
+        assert set(ours) == read
+        assert all(torch.equal(ours[name], theirs[name]) for name in read)
+        again = type(pair.peer).from_pretrained(tmp_path).eval()  # type: ignore[attr-defined]  # a peer class
+        given = asked(pair, 1)
+        compare(run(again, given), run(pair.peer, given))
+
+
+FIRST = list({row.model_type: row for row in reversed(ENCODERS)}.values())
+"""One row of each family."""
+
+
+@pytest.mark.parametrize("row", ENCODERS, ids=lambda row: row.name)
+def test_every_layer_equals_the_peer(row: EncoderRow, tmp_path: Path) -> None:
+    pair = built(row, "base", tmp_path)
+    given = inputs(row, 2)
+    theirs = run(pair.peer, given, output_hidden_states=True, output_attentions=True)
+    ours = run(pair.ours, given, output_hidden_states=True, output_attentions=True)
+    compare(ours, {name: tensor for name, tensor in theirs.items() if name in ours})
+    assert {"hidden_states", "last_hidden_state"} <= ours.keys()
+
+
+@pytest.mark.parametrize("row", FIRST, ids=lambda row: row.model_type)
+def test_backends_agree(row: EncoderRow, tmp_path: Path) -> None:
+    pair = built(row, "base", tmp_path)
+    given = inputs(row, 2) | {"attention_mask": (torch.arange(LENGTH) < torch.tensor([[LENGTH], [9]])).long()}
+    results = []
+    for backend in ("eager", "sdpa"):
+        pair.ours.set_attn_implementation(backend)
+        results.append(run(pair.ours, given)["last_hidden_state"])
+    for mine, its in zip(*results, strict=True):
+        assert relative_error(mine[:9], its[:9]) < TOLERANCE
+
+
+@pytest.mark.parametrize("row", FIRST, ids=lambda row: row.model_type)
+def test_gradients_equal_the_peer(row: EncoderRow, tmp_path: Path) -> None:
+    family = find_family(row.model_type)
+    task: Task = "masked-lm" if "masked-lm" in family.classes else "sequence-classification"
+    pair = built(row, task, tmp_path)
+    given = inputs(row, 2) | labels(task, 2)
+    results = []
+    for side in (pair.peer, pair.ours):
+        side(**given).loss.backward()
+        table = side.get_input_embeddings().weight.grad  # type: ignore[operator,union-attr]  # both have it
+        norm = torch.stack([p.grad.norm() for p in side.parameters() if p.grad is not None]).norm()
+        results.append((table, norm))
+    for mine, its in zip(results[1], results[0], strict=True):
+        assert relative_error(mine, its) < TOLERANCE * 10
