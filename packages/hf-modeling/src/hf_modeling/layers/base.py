@@ -8,9 +8,9 @@ B batch, T tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Self, final
+from typing import TYPE_CHECKING, Final, Self, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hf_modeling.packed.product import Packed
     from hf_modeling.step import Step
 
+T = TypeVar("T")
 META: Final = torch.device("meta")
 
 
@@ -70,6 +71,11 @@ def states_of(block: nn.Module) -> Mapping[str, State]:
     """What the parts of a block need remembered between calls, by name."""
     parts = [part for part in block.children() if isinstance(part, Mixer | StepLayer)]
     return {name: state for part in parts for name, state in part.states.items()}
+
+
+def surviving(layers: Iterable[T], dropout: float) -> list[T]:
+    """The layers that one call in training runs: each is left out with this probability (arXiv 1909.11556)."""
+    return [layer for layer in layers if not dropout or float(torch.rand(())) >= dropout]
 
 
 @final
