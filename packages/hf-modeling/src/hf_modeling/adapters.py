@@ -207,7 +207,7 @@ def _in_memory(model: PreTrainedModel, tensors: Mapping[str, Tensor], file: Path
 
 
 def _prefix(model: PreTrainedModel) -> str:
-    return MEMORY_PREFIX if model.task == "base" else ""
+    return MEMORY_PREFIX if model.is_base else ""
 
 
 def _unmatched(names: list[str], file: Path, why: str) -> AdapterError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -16,18 +17,21 @@ from hf_modeling.build import (
     build_block,
     build_norm,
     build_per_layer,
+    build_relative,
     build_stem,
     build_tokens,
     start,
 )
-from hf_modeling.cache import Cache, DynamicCache, Layout
+from hf_modeling.cache import Cache, DynamicCache, EncoderDecoderCache, Layout
+from hf_modeling.cache.encoder_decoder import reads_source
 from hf_modeling.errors import InputError
 from hf_modeling.inputs import not_ids, not_one_input, not_rows, outside_vocabulary, unknown_segments
-from hf_modeling.layers.base import Layer, Linear, states_of
+from hf_modeling.layers.base import Layer, Linear, states_of, surviving
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.outputs import BaseModelOutputWithPast
+from hf_modeling.source import source_of
 from hf_modeling.spec import DecoderSpec, ModelSpec
-from hf_modeling.step import begin
+from hf_modeling.step import Step, begin
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
@@ -54,6 +58,9 @@ class Decoder(PreTrainedModel):
         self.norm: Layer = build_norm(spec.norm, spec.width)
         self.project_out = None if spec.output_dim is None else Linear(spec.width, spec.output_dim)
         self.cache_layout: Layout = tuple(states_of(layer) for layer in self.layers)
+        self.relative = None if spec.relative is None else build_relative(spec.relative, spec.width)
+        self.dropout, self.layer_dropout = spec.dropout, spec.layer_dropout
+        self.crosses = reads_source(self.cache_layout)
         self.use_cache = config.use_cache
         self.checkpointing = False
         self.materialize()
@@ -69,6 +76,8 @@ class Decoder(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         use_cache: bool | None = None,
         cache_position: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         output_router_logits: bool = False,
@@ -84,6 +93,8 @@ class Decoder(PreTrainedModel):
         past_key_values: what earlier calls remembered; it is updated. With use_cache a new one is made where none
             is given; left out, that is done as the config says, unless gradients are recorded.
         cache_position: not needed; accepted because other code passes it.
+        encoder_hidden_states, encoder_attention_mask: what a decoder with cross-attention reads (A, S, D'), and
+            the mask (A, S) it was made with; B may be a multiple of A. A cache that has read them needs neither.
 
         Raises:
             InputError: shapes that contradict each other; TokenIdError: an id outside the vocabulary.
@@ -102,7 +113,11 @@ class Decoder(PreTrainedModel):
         if use_cache is None:
             use_cache = self.use_cache and not torch.is_grad_enabled()
         if use_cache and cache is None:
-            cache = DynamicCache(self.cache_layout)
+            cache = (
+                EncoderDecoderCache.growing(self.cache_layout)
+                if self.crosses
+                else DynamicCache(self.cache_layout)
+            )
         step = begin(
             batch=h_BTD.shape[0],
             new=h_BTD.shape[1],
@@ -118,16 +133,23 @@ class Decoder(PreTrainedModel):
             h_BTD = self.stem(h_BTD, token_type_ids, step)
         elif token_type_ids is not None:
             raise unknown_segments()
+        if self.crosses:
+            self._find_source(step, encoder_hidden_states, encoder_attention_mask)
+            step.cross_attentions = [] if output_attentions else None
         if self.embed_per_layer is not None:
             step.per_layer_BTLP = self.embed_per_layer(_ids(input_ids), h_BTD)
+        if self.relative is not None:
+            step.relative = self.relative(step)
         recompute = self.checkpointing and self.training
-        for layer in self.layers:
+        for layer in surviving(self.layers, self.layer_dropout) if self.training else self.layers:
             if step.hidden_states is not None:
                 step.hidden_states.append(h_BTD)
             h_BTD = checkpoint(layer, h_BTD, step, use_reentrant=False) if recompute else layer(h_BTD, step)
         if cache is not None:
             cache.advance(step.new, step.valid_BS, step.next_position_B1)
         h_BTD = self.norm(h_BTD) if self.project_out is None else self.project_out(self.norm(h_BTD))
+        if self.training:
+            h_BTD = F.dropout(h_BTD, self.dropout)
         if step.hidden_states is not None:
             step.hidden_states.append(h_BTD)
         return BaseModelOutputWithPast(
@@ -135,12 +157,25 @@ class Decoder(PreTrainedModel):
             past_key_values=cache,
             hidden_states=None if step.hidden_states is None else tuple(step.hidden_states),
             attentions=None if step.attentions is None else tuple(step.attentions),
+            cross_attentions=None if step.cross_attentions is None else tuple(step.cross_attentions),
             router_logits=None if step.router_logits is None else tuple(step.router_logits),
         )
 
-    def new_cache(self, *, slack: int = 0) -> DynamicCache:
+    def new_cache(self, *, slack: int = 0) -> DynamicCache | EncoderDecoderCache:
         """An empty cache for this model; `slack` as in `DynamicCache`."""
+        if self.crosses:
+            return EncoderDecoderCache.growing(self.cache_layout, slack=slack)
         return DynamicCache(self.cache_layout, slack=slack)
+
+    def _find_source(self, step: Step, states: Tensor | None, attention_mask: Tensor | None) -> None:
+        """Let the step read the encoder's states, or what the cache holds of them."""
+        cache = step.cache
+        if states is not None:
+            step.source = source_of(states, attention_mask)
+            if isinstance(cache, EncoderDecoderCache):
+                cache.remember(step.source)
+        elif isinstance(cache, EncoderDecoderCache):
+            step.source = cache.source
 
 
 def _ids(input_ids: Tensor | None) -> Tensor:

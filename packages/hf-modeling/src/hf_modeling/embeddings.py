@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,14 @@ from hf_modeling.weights.slots import Slot, find_slots
 if TYPE_CHECKING:
     from hf_modeling.model import PreTrainedModel
 
-INPUT, OUTPUT = "embed_tokens", "lm_head"
+OUTPUT = "lm_head"
+PER_TOKEN = (f"{OUTPUT}.", "logits_bias.")
+"""How names begin of what has a row for each token, beside embeddings."""
 
 
 def input_embeddings(model: PreTrainedModel) -> nn.Module:
     """The module that turns token ids into vectors; its `weight` is (vocabulary, width)."""
-    return model.get_submodule(INPUT if model.task == "base" else f"model.{INPUT}")
+    return model.get_submodule(input_path(model))
 
 
 def output_embeddings(model: PreTrainedModel) -> nn.Module | None:
@@ -36,18 +38,41 @@ def tie(model: PreTrainedModel) -> None:
 def resize(model: PreTrainedModel, rows: int, *, mean: bool, std: float) -> None:
     """Give every tensor with a row per token `rows` rows; new ones are the old ones' mean, or random."""
     slots, ties = find_slots(model)
-    path = INPUT if model.task == "base" else f"model.{INPUT}"
-    old = slots[f"{path}.weight"].tensor.shape[0]
+    table = f"{input_path(model)}.weight"
+    owner = ties.get(table, table)
+    old = slots[owner].tensor.shape[0]
     for name, slot in slots.items():
-        in_head = name.startswith(f"{OUTPUT}.") and slot.tensor.shape[:1] == (old,)
-        if not in_head and name != f"{path}.weight":
+        in_head = name.startswith(PER_TOKEN) and slot.tensor.shape[:1] == (old,)
+        if not in_head and owner not in (name, ties.get(name)):
             continue
         if name in ties:
             slot.put(slots[ties[name]].tensor)
-        else:
+        elif slot.is_parameter:
             new = _resized(slot.tensor, rows, mean, std)
             slot.put(nn.Parameter(new, requires_grad=slot.tensor.requires_grad))
+        else:
+            slot.put(_resized(slot.tensor, rows, mean=False, std=0.0))
         _count(slot, rows)
+
+
+def input_path(model: PreTrainedModel) -> str:
+    """The dotted name of the module that turns token ids into vectors."""
+    if model.is_base:
+        return model.tokens
+    base = cast("PreTrainedModel", model.get_submodule("model"))
+    return f"model.{base.tokens}"
+
+
+def replace_input(model: PreTrainedModel, module: nn.Module) -> None:
+    """Put another module in place of the one that turns token ids into vectors; what shared its weight follows."""
+    path = input_path(model)
+    slots, ties = find_slots(model)
+    owner = ties.get(f"{path}.weight", f"{path}.weight")
+    parent, _, name = path.rpartition(".")
+    model.get_submodule(parent).add_module(name, module)
+    for other, slot in slots.items():
+        if ties.get(other) == owner:
+            slot.owner._parameters[slot.name] = module._parameters["weight"]
 
 
 def _resized(old: Tensor, rows: int, mean: bool, std: float) -> Tensor:

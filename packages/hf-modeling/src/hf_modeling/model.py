@@ -14,7 +14,7 @@ from hf_hub_io.directory import AtomicDirectory
 from hf_hub_io.errors import PickleRefusedError
 from hf_modeling.arguments import LoadArguments
 from hf_modeling.build import set_backend
-from hf_modeling.embeddings import input_embeddings, output_embeddings, resize, tie
+from hf_modeling.embeddings import input_embeddings, output_embeddings, replace_input, resize, tie
 from hf_modeling.init import DEFAULT_STD, allocate, initialize, wanted_device
 from hf_modeling.pretrained import load_pretrained
 from hf_modeling.weights.report import LoadReport
@@ -43,7 +43,9 @@ class PreTrainedModel(nn.Module):
     family: ClassVar[Family]
     """The facts of the family; set on family classes."""
     task: ClassVar[Task] = "base"
-    """Which of the family's tasks this head serves; a base model has no `model.` before its names."""
+    """Which of the family's tasks this model serves."""
+    tokens: ClassVar[str] = "embed_tokens"
+    """Where a base model keeps its table of token embeddings."""
 
     config: PreTrainedConfig
     load_report: LoadReport | None = None
@@ -119,7 +121,7 @@ class PreTrainedModel(nn.Module):
                 self,
                 self.weight_table(),
                 stage,
-                is_base=self.task == "base",
+                is_base=self.is_base,
                 max_shard_size=max_shard_size,
                 weights_name=name,
             )
@@ -159,6 +161,11 @@ class PreTrainedModel(nn.Module):
         return respelled(table, begins) if begins else table
 
     @property
+    def is_base(self) -> bool:
+        """Whether there is no head, and so no `model.` before names."""
+        return self.task in ("base", "text-encoding")
+
+    @property
     def dtype(self) -> torch.dtype:
         """The dtype of the first floating-point parameter."""
         return next(p.dtype for p in self.parameters() if p.is_floating_point())
@@ -179,10 +186,8 @@ class PreTrainedModel(nn.Module):
         return input_embeddings(self)
 
     def set_input_embeddings(self, module: nn.Module) -> None:
-        """Put another module in its place; the output follows if the config ties them."""
-        base = self if self.task == "base" else self.get_submodule("model")
-        base.add_module("embed_tokens", module)
-        self.tie_weights()
+        """Put another module in its place; whatever shared its weight shares the new one's."""
+        replace_input(self, module)
 
     def get_output_embeddings(self) -> nn.Module | None:
         """The module that turns hidden states into logits over the vocabulary; None if there is none."""

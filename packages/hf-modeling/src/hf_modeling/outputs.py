@@ -49,7 +49,8 @@ class BaseModelOutputWithPast(ModelOutput):
     """`last_hidden_state` (B, T, width), and what each layer gave.
 
     `hidden_states` (B, T, width) are the first block's input, each block's output but the last, and the last
-    hidden state; `attentions` and `cross_attentions` (B, N, T, S) and `router_logits` (tokens, experts) one for each layer with them.
+    hidden state; `attentions` and `cross_attentions` (B, N, T, S) and `router_logits` (tokens, experts) one for each
+    layer with them.
     """
 
     last_hidden_state: Tensor

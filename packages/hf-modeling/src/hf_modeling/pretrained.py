@@ -57,7 +57,7 @@ def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) ->
     devices = choose_devices(model, dtype, arguments)
     options = load_options(config, dtype, devices, arguments)
     files = tuple(file.path for file in checkpoint.files)
-    report = load_weights(model, source, table, options, is_base=cls.task == "base", where=where, files=files)
+    report = load_weights(model, source, table, options, is_base=model.is_base, where=where, files=files)
     if quantizer is not None:
         quantizer.finish(model)
     model.device_map = devices if len(devices.parts) > 1 or report.on_disk else None

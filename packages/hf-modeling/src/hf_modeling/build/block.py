@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from hf_modeling.build.cross import build_cross
 from hf_modeling.build.ffn import build_ffn
 from hf_modeling.build.mixer import build_mixer
 from hf_modeling.build.norm import build_norm
@@ -23,9 +24,11 @@ from hf_modeling.layers.block import (
     TwoNormParallelLayer,
     join,
 )
+from hf_modeling.layers.cross import CrossedNormedSumLayer, CrossedPreNormLayer
 from hf_modeling.layers.per_layer import PerLayerInputLayer, ScaledSandwichLayer
 from hf_modeling.spec import (
     Block,
+    Crossed,
     FfnOnly,
     MixerOnly,
     NormedStream,
@@ -66,6 +69,8 @@ def build_block(spec: Block, layer: int, building: Building) -> StepLayer:
         case FfnOnly():
             norm = build_norm(spec.norm, building.width)
             return FfnOnlyLayer(build_ffn(spec.ffn, building.width, layer), norm, join(spec.residual))
+        case Crossed():
+            return _crossed(spec, layer, building)
         case _:
             assert_never(spec)
 
@@ -104,6 +109,13 @@ def _parallel(spec: Parallel, layer: int, building: Building) -> StepLayer:
         return ParallelLayer(mixer, mixer_norm, ffn, join(spec.residual))
     ffn_norm = build_norm(spec.ffn_norm, building.width)
     return TwoNormParallelLayer(mixer, mixer_norm, ffn, ffn_norm, join(spec.residual))
+
+
+def _crossed(spec: Crossed, layer: int, building: Building) -> StepLayer:
+    cross = build_cross(spec.cross, layer, building)
+    norm = build_norm(spec.norm, building.width)
+    kind = CrossedPreNormLayer if isinstance(spec.block, PreNorm) else CrossedNormedSumLayer
+    return kind(*_branches(spec.block, layer, building), cross, norm, join(spec.residual))
 
 
 def _per_layer_input(spec: PerLayerInput, layer: int, width: int) -> PerLayerInputLayer:

@@ -147,7 +147,7 @@ def _build_dense(spec: Mlp | GatedMlp, width: int) -> StepLayer:
         return _build_gated(spec, width)
     norm = None if spec.inner_norm is None else build_norm(spec.inner_norm, spec.width)
     activation = build_activation(spec.activation)
-    return MlpLayer(width, spec.width, activation, bias=spec.bias, inner_norm=norm)
+    return MlpLayer(width, spec.width, activation, bias=spec.bias, inner_norm=norm, dropout=spec.dropout)
 
 
 def _build_gated(spec: GatedMlp, width: int) -> StepLayer:
@@ -156,4 +156,6 @@ def _build_gated(spec: GatedMlp, width: int) -> StepLayer:
         joined = gating(activation, spec.gate_multiplier)
         return JoinedMlpLayer(width, spec.width, joined, spec.down_multiplier, bias=spec.bias)
     norm = None if spec.inner_norm is None else build_norm(spec.inner_norm, spec.width)
-    return GatedMlpLayer(width, spec.width, PLAIN[activation], bias=spec.bias, inner_norm=norm)
+    return GatedMlpLayer(
+        width, spec.width, PLAIN[activation], bias=spec.bias, inner_norm=norm, dropout=spec.dropout
+    )

@@ -17,11 +17,11 @@ from hf_modeling.spec import (
     Crossed,
     FfnOnly,
     Mixer,
-    ModelSpec,
     Rope,
     ScaledSandwich,
     SharedBias,
     SharedKeyValue,
+    StackSpec,
 )
 
 
@@ -63,7 +63,7 @@ class Building:
         return found
 
 
-def start(spec: ModelSpec, backend: Backend | None = None) -> Building:
+def start(spec: StackSpec, backend: Backend | None = None) -> Building:
     """What is shared while the blocks of `spec` are built."""
     mixers = (mixer_of(block) for block in spec.blocks)
     sources = (mixer.kv for mixer in mixers if isinstance(mixer, Attention))

@@ -32,6 +32,14 @@ class Replace:
     dtype: Literal["float32"] | None = None
 
 
-State = Append | Ring | Replace
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Once:
+    """A vector per head and token of an encoder, written at the first step and read at all others."""
+
+    heads: int
+    features: int
+
+
+State = Append | Ring | Replace | Once
 Layout = tuple[Mapping[str, State], ...]
 """The states of each layer by name; layers that remember nothing have an empty mapping."""

@@ -12,6 +12,7 @@ from hf_config import GenerationConfig
 from hf_modeling.cache.static import StaticCache
 from hf_modeling.generation.assisted import assisted
 from hf_modeling.generation.compiled import compiled_of
+from hf_modeling.generation.conditioned import Conditioned
 from hf_modeling.generation.constraints import constrained_beam_search
 from hf_modeling.generation.contrastive import contrastive_search
 from hf_modeling.generation.dola import dola
@@ -80,7 +81,9 @@ def generate(
     alone = choose_mode(config, assisted=given.get("assistant_model") is not None) in ONE_SEQUENCE
     if given.get("deterministic") or (alone and inputs is not None and len(inputs) > 1):
         filler = (*token_ids(config.pad_token_id), *token_ids(config.eos_token_id), 0)[0]
-        output = one_by_one(lambda ids, own: _complete(model, ids, config, own), inputs, given, filler)
+        output = one_by_one(
+            lambda row, ids, own: _complete(_alone(model, row), ids, config, own), inputs, given, filler
+        )
     else:
         output = _complete(model, inputs, config, given)
     return output if config.return_dict_in_generate else output.sequences
@@ -131,6 +134,11 @@ def _complete(
     ):
         compiled_of(model).give_back(run.cache, run.prompt.batch, model.dtype, model.device)
     return run.output()
+
+
+def _alone(model: LanguageModel, row: int) -> LanguageModel:
+    """The model as one sequence of a batch has it: a decoder reads only that sequence's text."""
+    return model.row(row) if isinstance(model, Conditioned) else model
 
 
 def _searched(run: Run) -> GenerateOutput:

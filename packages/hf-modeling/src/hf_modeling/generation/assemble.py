@@ -94,7 +94,7 @@ def _content(plan: Plan, prompt: Prompt, allowed: AllowedTokens | None) -> Itera
     if c.sequence_bias is not None:
         yield p.SequenceBiasLogitsProcessor(dict(c.sequence_bias))
     if c.encoder_repetition_penalty not in (None, 1.0):
-        yield p.EncoderRepetitionPenaltyLogitsProcessor(c.encoder_repetition_penalty, prompt.ids)
+        yield p.EncoderRepetitionPenaltyLogitsProcessor(c.encoder_repetition_penalty, prompt.source_ids)
     if c.repetition_penalty not in (None, 1.0):
         yield p.RepetitionPenaltyLogitsProcessor(c.repetition_penalty, padding)
     if plan.frequency_penalty:
@@ -104,7 +104,7 @@ def _content(plan: Plan, prompt: Prompt, allowed: AllowedTokens | None) -> Itera
     if c.no_repeat_ngram_size:
         yield p.NoRepeatNGramLogitsProcessor(c.no_repeat_ngram_size, padding)
     if c.encoder_no_repeat_ngram_size:
-        yield p.EncoderNoRepeatNGramLogitsProcessor(c.encoder_no_repeat_ngram_size, prompt.ids)
+        yield p.EncoderNoRepeatNGramLogitsProcessor(c.encoder_no_repeat_ngram_size, prompt.source_ids)
     if c.bad_words_ids is not None:
         yield p.NoBadWordsLogitsProcessor(c.bad_words_ids, plan.eos or None)
     if plan.eos and c.min_length:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from hf_modeling.cache import Cache
+from hf_modeling.cache import Cache, EncoderDecoderCache, Layout
+from hf_modeling.cache.encoder_decoder import own_states, reads_source
 from hf_modeling.cache.static import StaticCache
 from hf_modeling.cache.stored import Bits, offloaded_cache, quantized_cache
 from hf_modeling.generation.compiled import compiled_of
@@ -38,34 +39,50 @@ def make_cache(
                 "pass 'static'",
             )
         kind = "static"
+    if kind in _GROWING:
+        # What a layer with a window forgets is the layer's affair, whatever the kind is called.
+        return model.new_cache(slack=slack)
+    layout = model.new_cache().layout
+    if reads_source(layout):
+        inner = _of_kind(kind, own_states(layout), model, plan, batch=batch, slack=slack)
+        return EncoderDecoderCache(inner, layout)
+    if compiling and not slack:
+        tokens = _capacity(plan, slack)
+        return compiled_of(model).take(layout, batch, tokens, model.dtype, model.device)
+    return _of_kind(kind, layout, model, plan, batch=batch, slack=slack)
+
+
+_GROWING = (None, "dynamic", "sliding_window", "hybrid", "hybrid_chunked")
+
+
+def _of_kind(
+    kind: str | None, layout: Layout, model: LanguageModel, plan: Plan, *, batch: int, slack: int
+) -> Cache:
+    """An empty cache that does not simply grow."""
     match kind:
-        case None | "dynamic" | "sliding_window" | "hybrid" | "hybrid_chunked":
-            # What a layer with a window forgets is the layer's affair, whatever the kind is called.
-            return model.new_cache(slack=slack)
         case "static":
-            tokens = max(plan.config.max_cache_len or 0, plan.max_length + slack)
-            if compiling and not slack:
-                return compiled_of(model).take(
-                    model.new_cache().layout, batch, tokens, model.dtype, model.device
-                )
             return StaticCache(
-                model.new_cache().layout,
+                layout,
                 batch=batch,
-                capacity=tokens,
+                capacity=_capacity(plan, slack),
                 dtype=model.dtype,
                 device=model.device,
                 slack=slack,
             )
         case "quantized":
-            return quantized_cache(model.new_cache().layout, slack=slack, **_quantization(plan))
+            return quantized_cache(layout, slack=slack, **_quantization(plan))
         case "offloaded" | "offloaded_static" | "offloaded_hybrid" | "offloaded_hybrid_chunked":
-            return offloaded_cache(model.new_cache().layout, slack=slack)
+            return offloaded_cache(layout, slack=slack)
         case _:
             raise OptionError(
                 "cache_implementation",
                 kind,
                 "dynamic, static, quantized or offloaded; paged is generate_many's",
             )
+
+
+def _capacity(plan: Plan, slack: int) -> int:
+    return max(plan.config.max_cache_len or 0, plan.max_length + slack)
 
 
 class _Quantization(TypedDict, total=False):

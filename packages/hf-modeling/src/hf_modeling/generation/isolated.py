@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from hf_modeling.generation.conditioned import Conditioned
 from hf_modeling.generation.errors import ContradictionError, PromptError
 from hf_modeling.generation.options import GenerateInputs
 from hf_modeling.generation.output import GenerateOutput
 
 # Axes: B sequences, T tokens, V vocabulary.
 
-One = Callable[[Tensor, GenerateInputs], GenerateOutput]
+One = Callable[[int, Tensor, GenerateInputs], GenerateOutput]
 """Generates from a prompt of one row without padding."""
 
 
@@ -42,7 +43,7 @@ def one_by_one(
     rows = (
         list(inputs) if mask is None else [row[real.bool()] for row, real in zip(inputs, mask, strict=True)]
     )
-    answers = [generate_one(row[None], _own(given, i, len(rows))) for i, row in enumerate(rows)]
+    answers = [generate_one(i, row[None], _own(given, i, rows)) for i, row in enumerate(rows)]
     texts: list[Tensor] = []
     for prompt, row, answer in zip(inputs, rows, answers, strict=True):
         texts.extend(torch.cat([prompt, sequence[len(row) :]]) for sequence in answer.sequences)
@@ -55,15 +56,20 @@ def one_by_one(
     )
 
 
-def _own(given: GenerateInputs, row: int, rows: int) -> GenerateInputs:
+def _own(given: GenerateInputs, row: int, rows: Sequence[Tensor]) -> GenerateInputs:
     """The inputs of one prompt."""
     own = GenerateInputs(**given)
-    own["attention_mask"] = None
+    own["attention_mask"] = torch.ones_like(rows[row])[None]  # a start token may be the padding token
+    assistant, source = given.get("assistant_model"), given.get("encoder_input_ids")
+    if isinstance(assistant, Conditioned):
+        own["assistant_model"] = assistant.row(row)
+    if source is not None:
+        own["encoder_input_ids"] = source[row : row + 1]
     seed = given.get("seed")
     if isinstance(seed, int):
         own["seed"] = seed + row
     elif seed is not None:
-        each = len(seed) // rows
+        each = len(seed) // len(rows)
         own["seed"] = seed[row * each : (row + 1) * each]
     return own
 

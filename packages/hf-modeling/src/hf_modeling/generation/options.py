@@ -79,6 +79,7 @@ class GenerateOptions(TypedDict, total=False):
     pad_token_id: int | None
     bos_token_id: int | None
     eos_token_id: int | Sequence[int] | None
+    decoder_start_token_id: int | Sequence[int] | None
 
     num_assistant_tokens: int | None
     num_assistant_tokens_schedule: Literal["constant", "heuristic", "heuristic_transient"] | None
@@ -113,6 +114,7 @@ class GenerateInputs(TypedDict, total=False):
     tokenizer: the model's tokenizer; stop strings and token healing need it.
     streamer: receives tokens as they are chosen.
     negative_prompt_ids, negative_prompt_attention_mask: what guidance pulls away from.
+    encoder_input_ids: what an encoder read, for processors that compare with it; the prompt, when left out.
     seed: one number, or one for every sequence: its own random stream.
     frequency_penalty, presence_penalty: subtracted from logits of generated tokens, per use or once.
     grammar, grammar_tokenizer: a JSON schema, regular expression or EBNF that texts have to follow, and the
@@ -133,6 +135,7 @@ class GenerateInputs(TypedDict, total=False):
     streamer: BaseStreamer | None
     negative_prompt_ids: Tensor | None
     negative_prompt_attention_mask: Tensor | None
+    encoder_input_ids: Tensor | None
     seed: int | Sequence[int] | None
     frequency_penalty: float
     presence_penalty: float

@@ -26,6 +26,8 @@ class Prompt:
     """The same for `given`."""
     embeds: Tensor | None = None
     """Embeddings (B, T, D) that stand for the ids."""
+    source: Tensor | None = None
+    """Ids that an encoder read (B, S); None where the prompt itself is all there is."""
     batch: int
     length: int
     """Tokens in front of the first new one, padding included."""
@@ -34,6 +36,11 @@ class Prompt:
     def padding_B(self) -> Tensor | None:
         """How many tokens of each row are padding; None when none is."""
         return None if self.mask is None else self.mask.shape[1] - self.mask.sum(dim=1)
+
+    @property
+    def source_ids(self) -> Tensor:
+        """What processors that compare with the input look at."""
+        return self.ids if self.source is None else self.source
 
     def every(self, step: int) -> Prompt:
         """Every `step`-th row: what `repeated` was given."""
@@ -44,6 +51,7 @@ class Prompt:
             ids=self.ids[::step],
             mask=None if self.mask is None else self.mask[::step],
             embeds=None if self.embeds is None else self.embeds[::step],
+            source=None if self.source is None else self.source[::step],
         )
 
     def repeated(self, times: int) -> Prompt:
@@ -55,6 +63,7 @@ class Prompt:
             ids=self.ids.repeat_interleave(times, dim=0),
             mask=None if self.mask is None else self.mask.repeat_interleave(times, dim=0),
             embeds=None if self.embeds is None else self.embeds.repeat_interleave(times, dim=0),
+            source=None if self.source is None else self.source.repeat_interleave(times, dim=0),
         )
 
 

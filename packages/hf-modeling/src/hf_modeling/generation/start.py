@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,8 @@ def start_run(
         eos=eos,
         bos=config.bos_token_id,
     )
+    if (source := given.get("encoder_input_ids")) is not None:
+        prompt = replace(prompt, source=source)
     if config.token_healing:
         prompt = _healed(model, prompt, given)
     plan = make_plan(

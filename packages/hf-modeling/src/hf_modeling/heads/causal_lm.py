@@ -24,7 +24,7 @@ from hf_modeling.loss import (
 )
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.outputs import CausalLMOutputWithPast
-from hf_modeling.spec import Block, DecoderSpec, DualFfn, MixerOnly, ModelSpec, Moe, ScaledSandwich
+from hf_modeling.spec import Block, Crossed, DecoderSpec, DualFfn, MixerOnly, ModelSpec, Moe, ScaledSandwich
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
@@ -152,6 +152,8 @@ class CausalLM(PreTrainedModel):
 
 def moe_of(block: Block) -> Moe | None:
     """The mixture of experts in a block, if it has one."""
+    if isinstance(block, Crossed):
+        block = block.block
     if isinstance(block, MixerOnly):
         return None
     ffn = block.sandwich.ffn if isinstance(block, ScaledSandwich) else block.ffn

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hf_modeling.errors import InputError
-from hf_modeling.heads.parts import build_base, build_transform, with_pooler_for, without_pooler
+from hf_modeling.heads.parts import build_base, build_transform, stack_spec, with_pooler_for, without_pooler
 from hf_modeling.heads.summary import summary_of
 from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import Linear
@@ -32,7 +32,7 @@ class TokenClassifier(PreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
-        spec = without_pooler(self.family.spec(config) if spec is None else spec)
+        spec = without_pooler(stack_spec(self, config, spec))
         head = (
             spec.heads.token if isinstance(spec, EncoderSpec) else TokenHead(dropout=spec.classifier_dropout)
         )
@@ -89,7 +89,7 @@ class QuestionAnswering(PreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
-        spec = without_pooler(self.family.spec(config) if spec is None else spec)
+        spec = without_pooler(stack_spec(self, config, spec))
         head = spec.heads.answer if isinstance(spec, EncoderSpec) else TokenHead(dropout=0.0)
         self.model = build_base(config, spec)
         self.head_transform = None if head.transform is None else build_transform(head.transform, spec.width)
@@ -148,7 +148,7 @@ class MultipleChoice(PreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
-        spec = self.family.spec(config) if spec is None else spec
+        spec = stack_spec(self, config, spec)
         assert isinstance(spec, EncoderSpec), f"{type(self).__name__} cannot be built from a decoder's spec"
         head = spec.heads.choice
         self.model = build_base(config, with_pooler_for(head, spec))

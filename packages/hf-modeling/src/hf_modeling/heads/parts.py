@@ -13,15 +13,32 @@ from hf_modeling.encoder import Encoder
 from hf_modeling.init import without_weights
 from hf_modeling.layers.activation import PLAIN, Unary
 from hf_modeling.layers.base import Layer, Linear
-from hf_modeling.spec import DecoderSpec, EncoderSpec, HeadTransform, LmHead, ModelSpec, TextHead
+from hf_modeling.spec import (
+    DecoderSpec,
+    EncoderSpec,
+    HeadTransform,
+    LmHead,
+    ModelSpec,
+    Seq2SeqSpec,
+    StackSpec,
+    TextHead,
+)
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
+    from hf_modeling.model import PreTrainedModel
 
 Base = Decoder | Encoder
 
 
-def build_base(config: PreTrainedConfig, spec: ModelSpec) -> Base:
+def stack_spec(model: PreTrainedModel, config: PreTrainedConfig, spec: ModelSpec | None) -> StackSpec:
+    """The spec that a model of one stack is built from: the one given, or its family's."""
+    spec = model.family.spec(config) if spec is None else spec
+    assert not isinstance(spec, Seq2SeqSpec), f"{type(model).__name__} cannot be built from two stacks"
+    return spec
+
+
+def build_base(config: PreTrainedConfig, spec: StackSpec) -> Base:
     """The base model of a spec, on meta: the headed model around it gives it memory. It keeps no cache."""
     with without_weights():
         if not isinstance(spec, DecoderSpec):
@@ -31,12 +48,12 @@ def build_base(config: PreTrainedConfig, spec: ModelSpec) -> Base:
     return decoder
 
 
-def with_pooler_for(head: TextHead, spec: ModelSpec) -> ModelSpec:
+def with_pooler_for(head: TextHead, spec: StackSpec) -> StackSpec:
     """The spec of the base model under a head, which has a pooler only if the head reads it."""
     return spec if head.reads == "pooler" else without_pooler(spec)
 
 
-def without_pooler(spec: ModelSpec) -> ModelSpec:
+def without_pooler(spec: StackSpec) -> StackSpec:
     """The spec for heads that read every token."""
     return replace(spec, pooler=None) if isinstance(spec, EncoderSpec) else spec
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch.nn.functional as F
 from torch import Tensor
 
-from hf_modeling.heads.parts import build_base, build_transform, without_pooler
+from hf_modeling.heads.parts import build_base, build_transform, stack_spec, without_pooler
 from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import Linear
 from hf_modeling.model import PreTrainedModel
@@ -25,12 +25,12 @@ class ReplacedTokens(PreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
-        spec = without_pooler(self.family.spec(config) if spec is None else spec)
+        spec = without_pooler(stack_spec(self, config, spec))
         assert isinstance(spec, EncoderSpec), f"{type(self).__name__} cannot be built from a decoder's spec"
         assert spec.heads.detector is not None, "a family with this task says how its head is made"
         self.model = build_base(config, spec)
-        self.head_transform = build_transform(spec.heads.detector, spec.width)
-        self.score = Linear(spec.width, 1, bias=True)
+        self.detector_transform = build_transform(spec.heads.detector, spec.width)
+        self.detector = Linear(spec.width, 1, bias=True)
         self.materialize()
 
     def forward(
@@ -60,7 +60,7 @@ class ReplacedTokens(PreTrainedModel):
             output_hidden_states=output_hidden_states,
             **more,
         )
-        logits_BT = self.score(self.head_transform(base.last_hidden_state)).squeeze(-1)
+        logits_BT = self.detector(self.detector_transform(base.last_hidden_state)).squeeze(-1)
         loss = None
         if labels is not None:
             real = slice(None) if attention_mask is None else attention_mask.bool()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch.nn.functional as F
 from torch import Tensor
 
-from hf_modeling.heads.parts import build_base, build_transform, with_pooler_for
+from hf_modeling.heads.parts import build_base, build_transform, stack_spec, with_pooler_for
 from hf_modeling.heads.summary import LastToken, Summary, summary_of
 from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import Linear
@@ -27,7 +27,7 @@ class SequenceClassifier(PreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
-        spec = self.family.spec(config) if spec is None else spec
+        spec = stack_spec(self, config, spec)
         head = spec.heads.text if isinstance(spec, EncoderSpec) else TextHead(dropout=0.0)
         self.model = build_base(config, with_pooler_for(head, spec))
         self.head_transform = None if head.transform is None else build_transform(head.transform, spec.width)

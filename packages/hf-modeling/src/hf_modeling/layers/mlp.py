@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from hf_modeling.layers.activation import Gating, Unary
@@ -28,17 +29,21 @@ class MlpLayer(StepLayer):
         *,
         bias: bool,
         inner_norm: Layer | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.up_proj = Linear(width, inner, bias=bias)
         self.down_proj = Linear(inner, width, bias=bias)
         self.act_fn = activation
         self.ffn_sub_norm = inner_norm
+        self.dropout = dropout
 
     def forward(self, x_BTD: Tensor, step: Step | None = None) -> Tensor:
         h_BTF = self.act_fn(self.up_proj(x_BTD))
         if self.ffn_sub_norm is not None:
             h_BTF = self.ffn_sub_norm(h_BTF)
+        if self.training and self.dropout:
+            h_BTF = F.dropout(h_BTF, self.dropout)
         return self.down_proj(h_BTF)
 
 
@@ -47,7 +52,14 @@ class GatedMlpLayer(StepLayer):
     """down(activation(gate(x)) * up(x))."""
 
     def __init__(
-        self, width: int, inner: int, activation: Unary, *, bias: bool, inner_norm: Layer | None = None
+        self,
+        width: int,
+        inner: int,
+        activation: Unary,
+        *,
+        bias: bool,
+        inner_norm: Layer | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.gate_proj = Linear(width, inner, bias=bias)
@@ -55,12 +67,15 @@ class GatedMlpLayer(StepLayer):
         self.down_proj = Linear(inner, width, bias=bias)
         self.activation = activation
         self.ffn_sub_norm = inner_norm
+        self.dropout = dropout
 
     def forward(self, x_BTD: Tensor, step: Step | None = None) -> Tensor:
         gate_BTF, up_BTF = together(x_BTD, self.gate_proj, self.up_proj)
         h_BTF = self.activation(gate_BTF) * up_BTF
         if self.ffn_sub_norm is not None:
             h_BTF = self.ffn_sub_norm(h_BTF)
+        if self.training and self.dropout:
+            h_BTF = F.dropout(h_BTF, self.dropout)
         return self.down_proj(h_BTF)
 
 
