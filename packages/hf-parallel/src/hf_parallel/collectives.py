@@ -4,7 +4,7 @@ A tensor is *the same* on all ranks of a group, a *part* of it (a slice along on
 functions are named by what they turn into what; gradients are of the opposite kinds: a tensor that is the same
 and is used differently by each rank has summands for gradients, and so on (arXiv 1909.08053, section 3).
 
-All go through torch's functional collectives, which autograd, `torch.compile` and dispatch modes can see.
+All are torch's functional collectives, which `torch.compile` and dispatch modes can see.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import torch
-import torch.distributed._functional_collectives as functional  # the documented names are re-exports of these
 from torch import Tensor
 from torch.autograd import Function
 from torch.distributed import ProcessGroup
+
+OPS = torch.ops._c10d_functional  # what torch.distributed._functional_collectives is made of
 
 Spread = Literal["same", "summands"]
 """What ranks do with a gathered tensor: all the same, or each its own share of the work."""
@@ -24,15 +25,15 @@ Spread = Literal["same", "summands"]
 
 def all_reduced(x: Tensor, group: ProcessGroup) -> Tensor:
     """The sum over ranks, on every rank. No gradient."""
-    return _waited(functional.all_reduce(x.contiguous(), "sum", group))
+    return _done(OPS.all_reduce(x.contiguous(), "sum", group.group_name))
 
 
 def all_gathered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """All ranks' parts joined along `dim`. No gradient."""
     if group.size() == 1:
         return x
-    rows = _waited(functional.all_gather_tensor(x.movedim(dim, 0).contiguous(), 0, group))
-    return rows.movedim(0, dim)
+    rows = x.movedim(dim, 0).contiguous()
+    return _done(OPS.all_gather_into_tensor(rows, group.size(), group.group_name)).movedim(0, dim)
 
 
 def reduce_scattered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
@@ -40,7 +41,8 @@ def reduce_scattered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     if group.size() == 1:
         return x
     rows = x.movedim(dim, 0).contiguous()
-    return _waited(functional.reduce_scatter_tensor(rows, "sum", 0, group)).movedim(0, dim)
+    made = _done(OPS.reduce_scatter_tensor(rows, "sum", group.size(), group.group_name))
+    return made.movedim(0, dim)
 
 
 def own_part(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
@@ -50,8 +52,7 @@ def own_part(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
 
 def rows_exchanged(x: Tensor, sent: Sequence[int], received: Sequence[int], group: ProcessGroup) -> Tensor:
     """`sent[r]` rows go to rank r, `received[r]` come from it, in the order of ranks. No gradient."""
-    made = functional.all_to_all_single(x.contiguous(), list(received), list(sent), group)
-    return _waited(made)
+    return _done(OPS.all_to_all_single(x.contiguous(), list(received), list(sent), group.group_name))
 
 
 def same_to_work(x: Tensor, group: ProcessGroup) -> Tensor:
@@ -101,8 +102,8 @@ def _applied(function: type[Function], *args: object) -> Tensor:
     return cast("Tensor", function.apply(*args))
 
 
-def _waited(x: object) -> Tensor:
-    return cast("Tensor", functional.wait_tensor(x))
+def _done(started: object) -> Tensor:
+    return cast("Tensor", OPS.wait_tensor(started))
 
 
 class _SameToWork(Function):
@@ -198,5 +199,5 @@ class _ScaleGradient(Function):
 def _swapped(x: Tensor, split: int, join: int, group: ProcessGroup) -> Tensor:
     ways = group.size()
     pieces = torch.stack(x.chunk(ways, split))
-    rows = _waited(functional.all_to_all_single(pieces.flatten(0, 1), None, None, group))
-    return torch.cat(rows.unflatten(0, (ways, -1)).unbind(0), join)
+    rows = rows_exchanged(pieces, [1] * ways, [1] * ways, group)
+    return torch.cat(rows.unbind(0), join)

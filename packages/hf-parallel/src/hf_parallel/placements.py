@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
-from hf_parallel.regions import Region, Spans, whole
+from hf_parallel.regions import Region, Span, whole
 
 SplitAxis = Literal["tp", "ep"]
 
@@ -93,30 +93,46 @@ def local_shape(placement: Placement, shape: tuple[int, ...], ways: int) -> tupl
     return (*shape[: placement.dim], rows, *shape[placement.dim + 1 :])
 
 
-def slots(placement: Placement, shape: tuple[int, ...], ways: int, rank: int) -> tuple[tuple[int, int], ...]:
-    """Where along a cut's axis the local tensor keeps the spans of `region`; padding lies between them."""
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """What a rank's tensor holds of a whole one: rows `region` of the whole, at rows `places` of its own.
+
+    Both list the same spans axis by axis. Rows of its own that no place covers are padding, and zero.
+    """
+
+    region: Region
+    places: Region
+
+    def chunk(self, dim: int, first: int, last: int) -> Holding:
+        """What remains when only its own rows `first` to `last` along `dim` are kept, counted from `first`."""
+        rows: list[Span] = []
+        places: list[Span] = []
+        for (start, _), (low, high) in zip(self.region[dim], self.places[dim], strict=True):
+            low_kept, high_kept = max(low, first), min(high, last)
+            if low_kept < high_kept:
+                rows.append((start + low_kept - low, start + high_kept - low))
+                places.append((low_kept - first, high_kept - first))
+        return Holding(
+            region=(*self.region[:dim], tuple(rows), *self.region[dim + 1 :]),
+            places=(*self.places[:dim], tuple(places), *self.places[dim + 1 :]),
+        )
+
+
+def holding(placement: Placement, shape: tuple[int, ...], ways: int, rank: int) -> Holding | None:
+    """What `rank` of `ways` holds of a parameter of this whole shape, and where; None: nothing."""
+    held = region(placement, shape, ways, rank)
+    if held is None:
+        return None
     if not isinstance(placement, Cut):
-        return ((0, shape[0]),) if shape else ()
-    kept: list[tuple[int, int]] = []
+        return Holding(region=held, places=held)
+    places: list[Span] = []
     at = 0
     for part in placement.parts:
         first, last = part.span(ways, rank)
-        kept.append((at, at + last - first))
+        places.append((at, at + last - first))
         at += part.share(ways)
-    return tuple(kept)
-
-
-def shared_spans(placement: Placement) -> tuple[Spans, int]:
-    """Rows along the cut that several ranks hold, and the axis; no rows for other placements."""
-    if not isinstance(placement, Cut):
-        return (), 0
-    spans: list[tuple[int, int]] = []
-    at = 0
-    for part in placement.parts:
-        if part.copies > 1:
-            spans.append((at, at + part.size))
-        at += part.size
-    return tuple(spans), placement.dim
+    return Holding(region=held, places=(*held[: placement.dim], tuple(places), *held[placement.dim + 1 :]))
 
 
 def style(placement: Placement, shape: tuple[int, ...]) -> str:

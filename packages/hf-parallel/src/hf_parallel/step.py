@@ -1,0 +1,120 @@
+"""One optimizer step's worth of forward and backward passes on a layout.
+
+The loss is the sum over all ranks' and micro-batches' tokens, divided by how many of them have a target. So it
+does not depend on how tokens fall on ranks, and neither do gradients: they are plain sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+
+from hf_modeling.loss import IGNORED, next_tokens
+from hf_modeling.model import PreTrainedModel
+from hf_parallel.gradients import clip_gradients, complete_gradients
+from hf_parallel.loss import summed_cross_entropy, vocabulary_cross_entropy
+from hf_parallel.parallel import Parallel
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Some rows of the global batch, for the ranks of one `batch_rank`.
+
+    targets: (B, T), what each position is to predict; -100 is left out. (`causal` shifts labels.)
+    """
+
+    input_ids: Tensor
+    targets: Tensor
+    attention_mask: Tensor | None = None
+    position_ids: Tensor | None = None
+
+    @classmethod
+    def causal(
+        cls,
+        input_ids: Tensor,
+        labels: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+    ) -> Batch:
+        """Each position predicts the next label; labels are the ids themselves unless given."""
+        targets = next_tokens(input_ids if labels is None else labels)
+        return cls(
+            input_ids=input_ids, targets=targets, attention_mask=attention_mask, position_ids=position_ids
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepResult:
+    """The mean loss over `tokens` targets of all ranks, and the gradients' norm before clipping."""
+
+    loss: Tensor
+    tokens: Tensor
+    norm: Tensor | None
+
+
+def train_step(
+    parallel: Parallel[PreTrainedModel], batches: Sequence[Batch], *, max_norm: float | None = None
+) -> StepResult:
+    """Forward and backward passes of all micro-batches; leaves complete gradients in `.grad`.
+
+    Data parallel ranks talk in the last micro-batch only. All ranks give as many micro-batches.
+    """
+    tokens = count_tokens(parallel, batches)
+    total = torch.zeros((), device=parallel.dims.device)
+    for number, batch in enumerate(batches):
+        _set_sync(parallel, last=number == len(batches) - 1)
+        loss = batch_loss(parallel, batch) / tokens
+        loss.backward()
+        total += loss.detach()
+    complete_gradients(parallel)
+    norm = None if max_norm is None else clip_gradients(parallel, max_norm)
+    if parallel.dims.size("data") > 1:
+        dist.all_reduce(total, group=parallel.dims.group("data"))
+    return StepResult(loss=total, tokens=tokens, norm=norm)
+
+
+def count_tokens(parallel: Parallel[PreTrainedModel], batches: Sequence[Batch]) -> Tensor:
+    """How many targets all ranks' micro-batches have together; at least one, so that it can divide."""
+    count = torch.stack([(batch.targets != IGNORED).sum() for batch in batches]).sum()
+    count = count.to(parallel.dims.device)
+    if parallel.dims.size("data") > 1:
+        dist.all_reduce(count, group=parallel.dims.group("data"))
+    return count.clamp(min=1)
+
+
+def batch_loss(parallel: Parallel[PreTrainedModel], batch: Batch) -> Tensor:
+    """The sum of losses over this rank's targets."""
+    output = parallel.model(
+        batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+    )
+    return token_losses(parallel, output.logits, batch.targets)
+
+
+def token_losses(parallel: Parallel[PreTrainedModel], logits: Tensor, targets: Tensor) -> Tensor:
+    """The sum of losses for logits as this rank has them: of the whole vocabulary, or of its own rows."""
+    if not parallel.options.loss_parallel or parallel.dims.spec.tp == 1:
+        return summed_cross_entropy(logits, targets)
+    return vocabulary_cross_entropy(
+        logits,
+        targets,
+        first=parallel.dims.rank("tp") * logits.shape[-1],
+        vocabulary=parallel.plan.vocabulary,
+        group=parallel.dims.group("tp"),
+    )
+
+
+def _set_sync(parallel: Parallel[PreTrainedModel], *, last: bool) -> None:
+    if isinstance(parallel.model, FSDPModule):
+        parallel.model.set_requires_gradient_sync(last)
+        parallel.model.set_is_last_backward(last)
