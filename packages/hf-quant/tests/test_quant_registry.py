@@ -3,23 +3,30 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from hf_modeling.quantizer import find_quantizer
+from hf_config.quantization import QuantizationConfig
+from hf_modeling.quantizer import QuantizerRequest, find_quantizer
 from hf_modeling.weights.errors import QuantizerMissingError
 from hf_quant import methods
 
 
-class Config:
-    """The one field of a quantization config that chooses the quantizer."""
-
-    def __init__(self, quant_method: str) -> None:
-        self.quant_method = quant_method
+def request(method: str) -> QuantizerRequest:
+    """A checkpoint that says it was quantized so."""
+    return QuantizerRequest(
+        stored=QuantizationConfig(quant_method=method),
+        asked=None,
+        dtype=torch.float32,
+        where="model",
+        metadata={},
+        sidecar=lambda name: None,
+    )
 
 
 def install(folder: Path, distribution: str, module: str, methods: list[str]) -> None:
     """What an installer leaves of a package with one module that registers quantizers."""
     folder.mkdir()
-    (folder / f"{module}.py").write_text("def read(config):\n    return (__name__, config.quant_method)\n")
+    (folder / f"{module}.py").write_text("def read(request):\n    return (__name__, request.method)\n")
     metadata = folder / f"{module}-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
@@ -43,12 +50,12 @@ def test_the_listed_package_is_the_one_that_reads(tmp_path: Path, monkeypatch: p
     install(tmp_path / "b", "second-quant", "second_quant", ["beta-2"])
     monkeypatch.syspath_prepend(tmp_path / "b")
     monkeypatch.syspath_prepend(tmp_path / "a")
-    read: object = find_quantizer(Config("beta-2"), where="model")  # type: ignore[arg-type] # only the method is read
+    read: object = find_quantizer(request("beta-2"))
     assert read == ("first_quant", "beta-2")
     assert methods()["beta-2"] == "first-quant"
 
 
 def test_a_method_nobody_reads_is_refused_by_name() -> None:
     with pytest.raises(QuantizerMissingError, match="'gamma-1', which no installed package reads"):
-        find_quantizer(Config("gamma-1"), where="model")  # type: ignore[arg-type] # only the method is read
+        find_quantizer(request("gamma-1"))
     assert "gamma-1" not in methods()
