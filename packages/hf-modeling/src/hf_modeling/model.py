@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hf_hub_io.shards import ShardPlan
     from hf_modeling.device_map import DeviceMap
     from hf_modeling.families.family import Family, Task
+    from hf_modeling.quantizer import Quantizer, Receipt
 
 
 class PreTrainedModel(nn.Module):
@@ -54,6 +56,8 @@ class PreTrainedModel(nn.Module):
     """Options of `generate` that the checkpoint brought along; None when it brought none."""
     device_map: DeviceMap | None = None
     """Where the parts of the model live, if not all on one device."""
+    quantizer: Quantizer | None = None
+    """What knows how packed weights lie on disk; None for a model without any."""
     checkpointing: bool = False
     """Whether blocks are recomputed in the backward pass; see `gradient_checkpointing_enable`."""
 
@@ -113,8 +117,15 @@ class PreTrainedModel(nn.Module):
         old = (name, f"{name}.index.json", f"{stem}-[0-9]*-of-[0-9]*.safetensors")
         dtype = str(self.dtype).removeprefix("torch.")
         config = self.config.replace(architectures=(type(self).__name__,), dtype=dtype)
+        metadata: Mapping[str, str] = {}
+        sidecars: Mapping[str, bytes] = {}
+        if self.quantizer is not None:
+            config = config.replace(quantization_config=self.quantizer.config)
+            metadata, sidecars = self.quantizer.metadata, self.quantizer.sidecars
         with AtomicDirectory(directory, replaces=old) as stage:
             config.save_pretrained(stage)
+            for file, content in sidecars.items():
+                (stage / file).write_bytes(content)
             if self.generation_config is not None:
                 self.generation_config.save_pretrained(stage)
             return write_weights(
@@ -124,6 +135,7 @@ class PreTrainedModel(nn.Module):
                 is_base=self.is_base,
                 max_shard_size=max_shard_size,
                 weights_name=name,
+                metadata=metadata,
             )
 
     def push_to_hub(
@@ -158,7 +170,24 @@ class PreTrainedModel(nn.Module):
         if self.family.ignored:
             table = replace(table, rules=(*self.family.ignored, *table.rules))
         begins = self.family.begins.get(self.task)
-        return respelled(table, begins) if begins else table
+        table = respelled(table, begins) if begins else table
+        return table if self.quantizer is None else self.quantizer.table(table)
+
+    @property
+    def quantization_report(self) -> Receipt | None:
+        """What became of every weight of a quantized model: print it; None for a model that is not."""
+        return None if self.quantizer is None else self.quantizer.report
+
+    def dequantize(self, dtype: torch.dtype | None = None) -> Self:
+        """Turn packed weights into plain ones of `dtype` (the model's own by default), in place.
+
+        From then on the model is saved and trained like any other.
+        """
+        if self.quantizer is not None:
+            self.quantizer.dequantize(self, dtype or self.dtype)
+            self.quantizer = None
+            self.config = self.config.replace(quantization_config=None)
+        return self
 
     @property
     def is_base(self) -> bool:

@@ -17,13 +17,20 @@ from hf_hub_io.repo import Repo
 from hf_modeling.arguments import CONFIG_FIELDS, DTYPES, LoadArguments, refuse_unknown
 from hf_modeling.device_map import DeviceMap, DeviceMapError, plan_devices
 from hf_modeling.init import DEFAULT_STD, without_weights
-from hf_modeling.quantizer import find_quantizer
+from hf_modeling.quantizer import (
+    Quantizer,
+    QuantizerRequest,
+    find_quantizer,
+    settings_beside,
+    sidecar_reader,
+)
 from hf_modeling.weights.errors import UnsupportedDTypeError
 from hf_modeling.weights.fill import COMPUTE_DTYPES
 from hf_modeling.weights.load import LoadOptions, load_weights
 from hf_modeling.weights.source import Source, open_source
 
 if TYPE_CHECKING:
+    from hf_hub_io.checkpoint import Checkpoint
     from hf_modeling.model import PreTrainedModel
 
 M = TypeVar("M", bound="PreTrainedModel")
@@ -47,18 +54,21 @@ def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) ->
     dtype = choose_dtype(arguments.get("dtype"), config, source)
     if config.dtype != (name := str(dtype).removeprefix("torch.")):
         config = config.replace(dtype=name)
+    where = f"{repo.id}@{repo.commit}" if repo.commit else repo.id
+    quantizer = choose_quantizer(config, dtype, repo, checkpoint, source, arguments, where=where)
+    if quantizer is not None:
+        config = config.replace(quantization_config=quantizer.config)
     with without_weights():
         model = cls(config)
-    where = f"{repo.id}@{repo.commit}" if repo.commit else repo.id
-    table, quantizer = model.weight_table(), None
-    if config.quantization_config is not None:
-        quantizer = find_quantizer(config.quantization_config, where=where)
+    table = model.weight_table()
+    if quantizer is not None:
         source, table = quantizer.prepare(model, source, table)
     devices = choose_devices(model, dtype, arguments)
     options = load_options(config, dtype, devices, arguments)
     files = tuple(file.path for file in checkpoint.files)
     report = load_weights(model, source, table, options, is_base=model.is_base, where=where, files=files)
     if quantizer is not None:
+        model.quantizer = quantizer
         quantizer.finish(model)
     model.device_map = devices if len(devices.parts) > 1 or report.on_disk else None
     model.load_report = replace(report, unknown_config_keys=config.unknown_keys)
@@ -106,9 +116,36 @@ def read_config(
             local_files_only=arguments.get("local_files_only", False),
         )
     changes = {name: value for name, value in arguments.items() if name in CONFIG_FIELDS}
-    if (quantization := arguments.get("quantization_config")) is not None:
-        changes["quantization_config"] = quantization
     return config.replace(**changes) if changes else config
+
+
+def choose_quantizer(
+    config: PreTrainedConfig,
+    dtype: torch.dtype,
+    repo: Repo,
+    checkpoint: Checkpoint,
+    source: Source,
+    arguments: LoadArguments,
+    *,
+    where: str,
+) -> Quantizer | None:
+    """What reads packed weights or packs plain ones; None if they are plain and stay so.
+
+    Raises QuantizerMissingError, and as the quantizer does for settings that contradict each other.
+    """
+    stored = config.quantization_config or settings_beside(repo, source)
+    asked = arguments.get("quantization_config")
+    if stored is None and asked is None:
+        return None
+    request = QuantizerRequest(
+        stored=stored,
+        asked=asked,
+        dtype=dtype,
+        where=where,
+        metadata=checkpoint.metadata,
+        sidecar=sidecar_reader(repo),
+    )
+    return find_quantizer(request)
 
 
 def choose_dtype(asked: torch.dtype | str | None, config: PreTrainedConfig, source: Source) -> torch.dtype:

@@ -66,7 +66,7 @@ class Filler:
         owner = self.owner(name)
         kept = self._slots[owner].tensor
         given_up = kept.is_meta or all(map(skip, step.inputs))
-        if not given_up and not torch.equal(self._placed(owner, tensor), kept):
+        if not given_up and not torch.equal(self._placed(owner, tensor, step), kept):
             raise TiedWeightsError(name, owner, where=where)
         return dict.fromkeys(step.inputs, LEFT_OUT if given_up else f"the same weight as {owner}")
 
@@ -111,7 +111,7 @@ class Filler:
         mapped = 0
         for name, tensor in step.load(inputs).items():
             owner = self.owner(name)
-            placed = self._placed(owner, tensor)
+            placed = self._placed(owner, tensor, step)
             mapped += placed.nbytes if self._source.is_mapped(placed) else 0
             self._slots[owner].put(placed)
             for alias in self._shared.get(owner, ()):
@@ -120,8 +120,10 @@ class Filler:
             self._source.release(step.inputs)
         return mapped
 
-    def _placed(self, name: str, tensor: Tensor) -> Tensor:
+    def _placed(self, name: str, tensor: Tensor, step: Step) -> Tensor:
         device = self._devices.place(self._slots[name].path)
+        if step.rule.as_stored:
+            return tensor.to(device=device)
         return tensor.to(device=device, dtype=self._dtype(name, tensor.dtype))
 
     def _dtype(self, name: str, found: torch.dtype) -> torch.dtype:
@@ -140,4 +142,6 @@ class Filler:
     def _copies(self, step: Step) -> bool:
         if not isinstance(step.rule.op, Same | Transpose) or self._devices.runs_on.type != "cpu":
             return True
-        return any(self._source.dtypes[name] != self._base_dtype for name in step.inputs)
+        return not step.rule.as_stored and any(
+            self._source.dtypes[name] != self._base_dtype for name in step.inputs
+        )

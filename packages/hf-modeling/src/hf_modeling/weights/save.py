@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from hf_hub_io.write import TensorBytes, write_shards
+from hf_hub_io.write import PT_METADATA, TensorBytes, write_shards
 from hf_modeling.device_map import DeviceMapError
 from hf_modeling.weights.plan import Step, plan_save
 from hf_modeling.weights.slots import find_slots
@@ -57,10 +57,17 @@ def write_weights(
     is_base: bool,
     max_shard_size: str | int,
     weights_name: str,
+    metadata: Mapping[str, str],
 ) -> ShardPlan:
     """Write the checkpoint's safetensors files into `directory`, one tensor in memory at a time."""
     stored = disk_tensors(model, table, is_base=is_base)
-    return write_shards(directory, stored, max_shard_size=max_shard_size, weights_name=weights_name)
+    return write_shards(
+        directory,
+        stored,
+        max_shard_size=max_shard_size,
+        metadata={**PT_METADATA, **metadata},
+        weights_name=weights_name,
+    )
 
 
 def _reader(

@@ -31,12 +31,16 @@ DISK_SUFFIXES = {**SUFFIXES, "gamma": "weight", "beta": "bias"}
 @final
 @dataclass(frozen=True)
 class Rule:
-    """`disk` tensors become `memory` tensors through `op`; with `layers`, for these `{layer}` only."""
+    """`disk` tensors become `memory` tensors through `op`; with `layers`, for these `{layer}` only.
+
+    `as_stored` tensors keep the element type they have in the file: they are parts of packed weights.
+    """
 
     disk: tuple[str, ...]
     memory: tuple[str, ...]
     op: Op = field(default_factory=Same)
     layers: frozenset[int] | None = None
+    as_stored: bool = False
     gathered: str | None = field(init=False)
     """The placeholder that only one side has: its numbers are stacked by the op."""
 
@@ -67,12 +71,14 @@ class WeightTable:
 
     `prefix` is what the family puts before its base model's names (`bert.`, `transformer.`): patterns are
     written with it, and checkpoints of the bare base model, which lack it, load all the same. `fp32` lists
-    memory patterns that stay in float32 whatever dtype the model is loaded in.
+    memory patterns that stay in float32 whatever dtype the model is loaded in. `may_differ` lists tied names that
+    are weights of their own where the file has another tensor for them.
     """
 
     rules: tuple[Rule | Drop, ...] = ()
     prefix: str = MEMORY_PREFIX
     fp32: tuple[str, ...] = ()
+    may_differ: tuple[str, ...] = ()
 
 
 def rule(
@@ -107,9 +113,9 @@ def respelled(table: WeightTable, begins: Mapping[str, str]) -> WeightTable:
             )
             for one in table.rules
         )
-        others = rule(here + "{rest}", usual + "{rest}")
+        others = (rule(here + "{rest}", usual + "{rest}"),) if here else ()
         prefix = here if table.prefix == usual else table.prefix
-        table = replace(table, rules=(*rules, others), prefix=prefix)
+        table = replace(table, rules=(*rules, *others), prefix=prefix)
     return table
 
 
