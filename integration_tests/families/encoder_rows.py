@@ -91,4 +91,48 @@ ENCODERS: list[EncoderRow] = [
     *three("xlm-roberta", **FAIRSEQ),
     *three("camembert", **FAIRSEQ),
     *three("data2vec-text", **FAIRSEQ),
+    *three(
+        "distilbert",
+        {"sinusoidal_pos_embds": True},
+        {"activation": "relu"},
+        sizes=tuple(
+            {
+                "dim": size["hidden_size"],
+                "hidden_dim": size["intermediate_size"],
+                "n_layers": size["num_hidden_layers"],
+                "n_heads": size["num_attention_heads"],
+                "max_position_embeddings": size["max_position_embeddings"],
+                "tie_word_embeddings": size.get("tie_word_embeddings", True),
+            }
+            for size in SIZES
+        ),
+        segments=0,
+    ),
+    *three(
+        "electra",
+        {"summary_activation": "tanh"},
+        {"embedding_size": 24},
+        {"embedding_size": 48},
+        embedding_size=20,
+    ),
+    *three(
+        "albert",
+        {"num_hidden_layers": 4, "num_hidden_groups": 2},
+        {},
+        {"inner_group_num": 2},
+        embedding_size=20,
+    ),
+    *three("mpnet", segments=0, **FAIRSEQ),
+    *three(
+        "ernie",
+        {"use_task_id": True},
+        {"use_task_id": True, "task_type_vocab_size": 4},
+        {"use_task_id": True},
+        more={"task_type_ids": 2},
+    ),
+    *three("megatron-bert"),
+    *three("rembert", input_embedding_size=20, output_embedding_size=44),
+    *three("xlm-roberta-xl", **FAIRSEQ),
+    *three("roberta-prelayernorm", **FAIRSEQ),
+    *three("layoutlm", max_2d_position_embeddings=40, more={"bbox": 39}),
 ]

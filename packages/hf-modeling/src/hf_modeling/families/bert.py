@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from hf_config.families.bert import BertConfig
-from hf_modeling.families.encoder_parts import (
-    JUDGES,
-    bert,
-    bert_weights,
-    classes,
-    refuse_decoder,
-)
+from hf_modeling.families.encoder_names import bert_weights
+from hf_modeling.families.encoder_parts import JUDGES, bert, classes, refuse_decoder
 from hf_modeling.families.family import Family
 from hf_modeling.spec import EncoderSpec
 from hf_modeling.weights.table import WeightTable

@@ -28,7 +28,6 @@ from hf_modeling.spec import (
     TextHead,
     TokenHead,
 )
-from hf_modeling.weights.table import Drop, Rule, WeightTable, drop, renames, rule
 
 if TYPE_CHECKING:
     from hf_modeling.families.family import Task
@@ -53,50 +52,6 @@ JUDGES: Final[tuple[Task, ...]] = (
     "multiple-choice",
 )
 """The heads that nearly all encoders have beside the masked language model's."""
-
-BERT_LAYER: Final[Mapping[str, str]] = {
-    "attention.self.query.{s}": "self_attn.q_proj.{s}",
-    "attention.self.key.{s}": "self_attn.k_proj.{s}",
-    "attention.self.value.{s}": "self_attn.v_proj.{s}",
-    "attention.output.dense.{s}": "self_attn.o_proj.{s}",
-    "attention.output.LayerNorm.{s}": "post_attention_layernorm.{s}",
-    "intermediate.dense.{s}": "mlp.up_proj.{s}",
-    "output.dense.{s}": "mlp.down_proj.{s}",
-    "output.LayerNorm.{s}": "post_feedforward_layernorm.{s}",
-}
-"""A layer's names on disk, and in memory, in BERT and those who took its code."""
-
-BERT_STEM: Final[Mapping[str, str]] = {
-    "word_embeddings.weight": "embed_tokens.weight",
-    "position_embeddings.weight": "stem.positions.weight",
-    "token_type_embeddings.weight": "stem.token_types.weight",
-    "LayerNorm.{s}": "stem.norm.{s}",
-}
-"""The embeddings' names."""
-
-BERT_HEADS: Final[Mapping[str, str]] = {
-    "cls.predictions.transform.dense.{s}": "lm_transform.dense.{s}",
-    "cls.predictions.transform.LayerNorm.{s}": "lm_transform.norm.{s}",
-    "cls.predictions.decoder.weight": "lm_head.weight",
-    "cls.seq_relationship.{s}": "seq_relationship.{s}",
-    "classifier.{s}": "score.{s}",
-}
-"""The names of BERT's heads."""
-
-ROBERTA_HEADS: Final[Mapping[str, str]] = {
-    "lm_head.dense.{s}": "lm_transform.dense.{s}",
-    "lm_head.layer_norm.{s}": "lm_transform.norm.{s}",
-    "lm_head.decoder.weight": "lm_head.weight",
-    "classifier.dense.{s}": "head_transform.dense.{s}",
-    "classifier.out_proj.{s}": "score.{s}",
-}
-"""The names of RoBERTa's heads."""
-
-PLAIN_CLASSIFIER: Final[Mapping[Task, Mapping[str, str]]] = {
-    "token-classification": {"classifier.out_proj.": "classifier."},
-    "multiple-choice": {"classifier.out_proj.": "classifier."},
-}
-"""The heads of a RoBERTa whose classifier is one projection."""
 
 
 class HasWidth(Protocol):
@@ -133,18 +88,16 @@ class HasBert(HasBlock, Protocol):
     @property
     def max_position_embeddings(self) -> int: ...
     @property
-    def type_vocab_size(self) -> int: ...
-    @property
     def pad_token_id(self) -> int | None: ...
     @property
     def tie_word_embeddings(self) -> bool: ...
 
 
-class HasHead(Protocol):
-    """A config that may tie the vocabulary's projection to its embeddings."""
+class HasSegments(HasBert, Protocol):
+    """A config with the fields of BERT's whole encoder, segments among them."""
 
     @property
-    def tie_word_embeddings(self) -> bool: ...
+    def type_vocab_size(self) -> int: ...
 
 
 class MayDecode(Protocol):
@@ -202,23 +155,30 @@ def pre_norm(c: HasBlock, mixer: Mixer) -> PreNorm:
 
 
 def bert(
-    c: HasBert, mixer: Mixer | None = None, *, classifier_dropout: float | None = None, bias: bool = True
+    c: HasSegments, mixer: Mixer | None = None, *, classifier_dropout: float | None = None
 ) -> EncoderSpec:
-    """BERT's encoder and heads, with another mixer if one is given; `bias` is that of the vocabulary logits."""
+    """BERT's encoder and heads, with another mixer if one is given."""
+    whole = without_segments(c, mixer, classifier_dropout=classifier_dropout)
+    return replace(whole, embed=replace(whole.embed, token_types=c.type_vocab_size))
+
+
+def without_segments(
+    c: HasBert, mixer: Mixer | None = None, *, classifier_dropout: float | None = None
+) -> EncoderSpec:
+    """BERT's encoder and heads, for texts of one segment."""
     norm, dropout = LayerNorm(eps=c.layer_norm_eps), c.hidden_dropout_prob
     return EncoderSpec(
         width=c.hidden_size,
         embed=Embed(
             vocab=c.vocab_size,
             positions=LearnedPositions(count=c.max_position_embeddings),
-            token_types=c.type_vocab_size,
             norm=norm,
             padding_id=c.pad_token_id,
             dropout=dropout,
         ),
         blocks=(post_norm(c, attention(c) if mixer is None else mixer),) * c.num_hidden_layers,
         pooler=Pooler(),
-        head=LmHead(tied=c.tie_word_embeddings, bias=bias, transform=transform(c, activation(c.hidden_act))),
+        head=LmHead(tied=c.tie_word_embeddings, bias=True, transform=transform(c, activation(c.hidden_act))),
         heads=pooled(dropout if classifier_dropout is None else classifier_dropout),
     )
 
@@ -249,7 +209,7 @@ def first_token(
     )
 
 
-class HasRoberta(HasBert, MayDecode, Protocol):
+class HasRoberta(HasSegments, MayDecode, Protocol):
     """A config with the fields of RoBERTa's encoder."""
 
     @property
@@ -268,6 +228,11 @@ def roberta(c: HasRoberta, model_type: str) -> EncoderSpec:
     return replace(whole, heads=heads, head=replace(whole.head, transform=transform))
 
 
+def narrow(whole: EncoderSpec, dim: int) -> EncoderSpec:
+    """The same encoder with embeddings of `dim` features, projected after everything is added to them."""
+    return replace(whole, embed=replace(whole.embed, dim=dim, projection="after", projection_bias=True))
+
+
 def counted_after_padding(whole: EncoderSpec, padding_id: int | None) -> EncoderSpec:
     """The same encoder whose positions have the rows after the padding id's, as fairseq counts them."""
     positions = whole.embed.positions
@@ -279,46 +244,6 @@ def counted_after_padding(whole: EncoderSpec, padding_id: int | None) -> Encoder
         )
     positions = replace(positions, offset=padding_id + 1, first=padding_id + 1)
     return replace(whole, embed=replace(whole.embed, positions=positions))
-
-
-def bert_weights(
-    c: HasHead,
-    prefix: str,
-    *more: Rule | Drop,
-    heads: Mapping[str, str] = BERT_HEADS,
-    layer: Mapping[str, str] = BERT_LAYER,
-    stem: Mapping[str, str] = BERT_STEM,
-    logits: str = "cls.predictions.",
-) -> WeightTable:
-    """The names of BERT's checkpoints under the family's own prefix, with the rules `more` in front.
-
-    `logits` is what the names of the vocabulary projection begin with.
-    """
-    return WeightTable(
-        prefix=prefix,
-        rules=(
-            *more,
-            *renames(layer, disk=prefix + "encoder.layer.{layer}.", memory="model.layers.{layer}."),
-            *renames(stem, disk=prefix + "embeddings.", memory="model."),
-            drop(prefix + "embeddings.position_ids", why="counted, not stored"),
-            rule(prefix + "pooler.dense.{s}", "model.pooler.dense.{s}"),
-            *renames(heads),
-            *logits_bias(logits, tied=c.tie_word_embeddings),
-        ),
-    )
-
-
-def roberta_weights(c: HasHead, prefix: str, *more: Rule | Drop) -> WeightTable:
-    """The names of RoBERTa's checkpoints under a prefix, with the rules `more` in front."""
-    return bert_weights(c, prefix, *more, heads=ROBERTA_HEADS, logits="lm_head.")
-
-
-def logits_bias(prefix: str, *, tied: bool) -> tuple[Rule | Drop, ...]:
-    """Which of the two biases of a vocabulary projection is read: they are one where its weight is tied."""
-    outer, inner = prefix + "bias", prefix + "decoder.bias"
-    if tied:
-        return rule(outer, "lm_head.bias"), drop(inner, why=f"a second name of {outer}")
-    return rule(inner, "lm_head.bias"), drop(outer, why="not read where the projection's weight is its own")
 
 
 def classes(start: str, *tasks: Task) -> Mapping[Task, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hf_config.families.roberta import RobertaConfig
-from hf_modeling.families.encoder_parts import JUDGES, PLAIN_CLASSIFIER, classes, roberta, roberta_weights
+from hf_modeling.families.encoder_names import PLAIN_CLASSIFIER, roberta_weights
+from hf_modeling.families.encoder_parts import JUDGES, classes, roberta
 from hf_modeling.families.family import Family
 from hf_modeling.spec import EncoderSpec
 from hf_modeling.weights.table import WeightTable

@@ -166,15 +166,9 @@ class BoxesLayer(AddedLayer):
 class Stem(nn.Module):
     """What embeddings pass through before the first block: projection, segments, positions, norm, dropout.
 
-    Each part is None where the family has none; a family that has none of them has no stem.
+    Each part is None where the family has none; a family that has none of them has no stem. `added` is what
+    further inputs add; `ignores_types` says that segments are accepted where there is no vector for them.
     """
-
-    project_out: Linear | None = None
-    """A projection after everything else."""
-    added: nn.ModuleList | tuple[()] = ()
-    """What further inputs add."""
-    ignores_types: bool = False
-    """Whether segments are accepted where there is no vector for them."""
 
     def __init__(
         self,
@@ -187,6 +181,9 @@ class Stem(nn.Module):
         super().__init__()
         self.project_in, self.token_types, self.positions = project_in, token_types, positions
         self.norm, self.dropout = norm, dropout
+        self.project_out: Linear | None = None
+        self.added = nn.ModuleList()
+        self.ignores_types = False
 
     if TYPE_CHECKING:
 

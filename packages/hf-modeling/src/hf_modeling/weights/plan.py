@@ -26,6 +26,8 @@ HEADS = frozenset(
     {
         "classification_head",
         "decoder",
+        "detector",
+        "detector_transform",
         "head_transform",
         "lm_head",
         "lm_transform",
