@@ -28,9 +28,14 @@ def output_embeddings(model: PreTrainedModel) -> nn.Module | None:
 
 
 def tie(model: PreTrainedModel) -> None:
-    """Let the output use the input's weight, if the config says that they are one."""
+    """Let the output use the input's weight, if the config says that they are one.
+
+    Families whose files may contradict the config (T5) are left as they were loaded.
+    """
     output = output_embeddings(model)
-    if model.config.tie_word_embeddings and output is not None and "weight" in output._parameters:
+    if not model.config.tie_word_embeddings or output is None or "weight" not in output._parameters:
+        return
+    if f"{OUTPUT}.weight" not in model.weight_table().may_differ:
         output._parameters["weight"] = input_embeddings(model)._parameters["weight"]
 
 

@@ -118,6 +118,10 @@ class Step:
         self._memo[rule] = made
         return made
 
+    def distances(self, rule: MaskRule) -> Tensor:
+        """How far ahead of each query each key is, (B or 1, T, S) int64, padding counted; for biases by distance."""
+        return self._key_order(rule)[:, None, :] - self._query_order()[:, :, None]
+
     def key_positions(self, rule: MaskRule) -> Tensor:
         """Positions of the keys that a layer with this rule sees, (B or 1, S) int64; for biases by distance."""
         order_BS = self._key_order(rule)

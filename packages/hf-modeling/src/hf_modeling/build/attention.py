@@ -28,6 +28,7 @@ from hf_modeling.layers.heads import (
     ScaleByPosition,
     Stage,
 )
+from hf_modeling.layers.relative import BucketBiasLayer, OwnBiasing
 from hf_modeling.masks import window_of
 from hf_modeling.spec import (
     Attention,
@@ -37,6 +38,7 @@ from hf_modeling.spec import (
     FloorLogScale,
     KeyAsValue,
     MaskRule,
+    OwnBias,
     PositionScale,
     QkNorm,
     SharedKeyValue,
@@ -89,6 +91,9 @@ def build_attention(spec: Attention, layer: int, building: Building) -> Mixer:
         _add_key_value_stages(built, spec, value_dim, building)
         if spec.index is not None:
             _add_index(built, spec.index, spec.heads, layer, building)
+    if isinstance(spec.alibi, OwnBias):
+        built.relative_bias = BucketBiasLayer(spec.alibi.bias)
+        built.scoring = replace(scoring, alibi=OwnBiasing(built.relative_bias))
     built.query_stages = _query_stages(built, spec, building)
     if spec.gate is not None:
         features = value_dim if spec.gate.per == "feature" else 1
@@ -116,8 +121,9 @@ def build_scoring(spec: Attention, building: Building) -> Scoring:
         scores_dtype=torch.float32 if spec.scores == "float32" else None,
         softmax_dtype=torch.float32 if spec.softmax == "float32" else None,
     )
-    alibi = None if spec.alibi is None else building.alibi(spec.alibi, spec.heads, scale)
     biased = spec.alibi is not None
+    shared = None if isinstance(spec.alibi, OwnBias) else spec.alibi
+    alibi = None if shared is None else building.alibi(shared, spec.heads, scale)
     attend = choose_attend(eager, spec.mask, building.backend, sinks=spec.sinks, alibi=biased)
     return Scoring(
         attend=attend, eager=eager, rule=spec.mask, alibi=alibi, sinks=spec.sinks, dropout=spec.dropout

@@ -11,11 +11,12 @@ from hf_modeling.layers.attend import Backend
 from hf_modeling.layers.relative import shared_bias
 from hf_modeling.layers.rope import Rotary
 from hf_modeling.spec import (
-    Alibi,
     Attention,
     Block,
     Crossed,
     FfnOnly,
+    GeometricAlibi,
+    InterleavedAlibi,
     Mixer,
     Rope,
     ScaledSandwich,
@@ -37,7 +38,9 @@ class Building:
     backend: Backend | None = None
     lenders: frozenset[int] = frozenset()
     _rotaries: dict[Rope, Rotary] = field(default_factory=dict)
-    _alibis: dict[tuple[Alibi, int, float], AlibiBias] = field(default_factory=dict)
+    _alibis: dict[tuple[GeometricAlibi | InterleavedAlibi, int, float], AlibiBias] = field(
+        default_factory=dict
+    )
 
     def rotary(self, spec: Rope) -> Rotary:
         """The one rotation for all layers that describe theirs alike. Raises SpecError for an odd size."""
@@ -52,7 +55,7 @@ class Building:
             found = self._rotaries[spec] = Rotary(spec)
         return found
 
-    def alibi(self, spec: Alibi, heads: int, scale: float) -> Bias:
+    def alibi(self, spec: GeometricAlibi | InterleavedAlibi | SharedBias, heads: int, scale: float) -> Bias:
         """The one bias for all layers that describe theirs alike."""
         if isinstance(spec, SharedBias):
             return shared_bias

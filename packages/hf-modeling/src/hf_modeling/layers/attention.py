@@ -20,6 +20,7 @@ from hf_modeling.layers.attend import Attend, EagerAttend, Recording
 from hf_modeling.layers.base import Layer, Linear, Mixer, parameter, together
 from hf_modeling.layers.block_index import BlockIndexer
 from hf_modeling.layers.heads import Stage
+from hf_modeling.layers.relative import BucketBiasLayer
 from hf_modeling.spec import MaskRule
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class AttentionLayer(Mixer):
         self.gate_activation: Unary = torch.sigmoid
         self.attn_sub_norm: Layer | None = None
         self.indexer: BlockIndexer | None = None
+        self.relative_bias: BucketBiasLayer | None = None
         self.query_stages: tuple[Stage, ...] = ()
         self.key_stages: tuple[Stage, ...] = ()
         self.value_stages: tuple[Stage, ...] = ()
@@ -152,6 +154,7 @@ class BorrowingAttentionLayer(Mixer):
         self.gate_bias: nn.Parameter | None = None
         self.gate_activation: Unary = torch.sigmoid
         self.attn_sub_norm: Layer | None = None
+        self.relative_bias: BucketBiasLayer | None = None
         self.query_stages: tuple[Stage, ...] = ()
         self.heads, self.source, self.scoring = heads, source, scoring
         self.states: Mapping[str, State] = {}

@@ -6,6 +6,7 @@ B batch, T queries, S keys, N heads, R rows of a table, D width.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -33,14 +34,17 @@ class BucketBiasLayer(RelativeLayer):
     def __init__(self, spec: BucketBias) -> None:
         super().__init__()
         self.weight = parameter(spec.buckets, spec.heads)
-        self.buckets, self.max_distance, self.both_ways = spec.buckets, spec.max_distance, spec.both_ways
+        self.reach = spec.max_distance
+        ahead = torch.arange(-self.reach, self.reach + 1, device="cpu")
+        rows = bucket(ahead, spec.buckets, spec.max_distance, both_ways=spec.both_ways)
+        self.register_buffer("rows", rows, persistent=False)
+
+    if TYPE_CHECKING:
+        rows: Tensor
 
     def forward(self, step: Step) -> Tensor:
-        keys_BS = step.key_positions(Bidirectional())
-        queries_BT = keys_BS if step.cache is None else step.positions_BT
-        ahead_BTS = keys_BS[:, None, :] - queries_BT[:, :, None]
-        buckets_BTS = bucket(ahead_BTS, self.buckets, self.max_distance, both_ways=self.both_ways)
-        return self.weight[buckets_BTS].permute(0, 3, 1, 2)
+        ahead_BTS = step.distances(Bidirectional()).clamp(-self.reach, self.reach)
+        return self.weight[self.rows[ahead_BTS + self.reach]].permute(0, 3, 1, 2)
 
     def init_weights(self, std: float) -> None:
         nn.init.normal_(self.weight, std=std)
@@ -60,6 +64,17 @@ class DistanceTableLayer(RelativeLayer):
 
     def init_weights(self, std: float) -> None:
         nn.init.normal_(self.weight, std=std)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnBiasing:
+    """The bias that one layer makes for itself."""
+
+    layer: BucketBiasLayer
+
+    def __call__(self, step: Step, rule: MaskRule) -> Tensor:
+        return self.layer(step)
 
 
 def shared_bias(step: Step, rule: MaskRule) -> Tensor:

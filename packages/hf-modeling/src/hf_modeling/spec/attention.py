@@ -7,6 +7,7 @@ from typing import Literal
 
 from hf_modeling.spec.mask import Causal, MaskRule
 from hf_modeling.spec.norm import Norm
+from hf_modeling.spec.relative import BucketBias
 from hf_modeling.spec.rope import Rope
 
 
@@ -86,7 +87,14 @@ class SharedBias:
     """The bias that the stack's `relative` makes for all its layers."""
 
 
-Alibi = GeometricAlibi | InterleavedAlibi | SharedBias
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnBias:
+    """A bias by distance that belongs to the layer."""
+
+    bias: BucketBias
+
+
+Alibi = GeometricAlibi | InterleavedAlibi | SharedBias | OwnBias
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

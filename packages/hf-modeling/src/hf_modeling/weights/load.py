@@ -75,6 +75,7 @@ def load_weights(
         where=where,
     )
     _refuse(plan, options, prefix=prefix, where=where)
+    ties = _without_contradicted(ties, plan, source, table)
     filler = Filler(source, slots, ties, devices=options.devices, dtype=options.dtype, fp32=table.fp32)
     homes = {name: options.devices.lives_on(slot.path) for name, slot in slots.items()}
     deferred = [s for s in plan.steps if all(homes[filler.owner(name)] is None for name in s.outputs)]
@@ -103,6 +104,22 @@ def load_weights(
         on_disk=tuple(name.removeprefix(prefix) for step in deferred for name in step.outputs),
         seconds=perf_counter() - start,
     )
+
+
+def _without_contradicted(
+    ties: Mapping[str, str], plan: LoadPlan, source: Source, table: WeightTable
+) -> dict[str, str]:
+    """The ties that hold: where a name may differ and the file says that it does, it is a weight of its own."""
+    held = dict(ties)
+    for step in [one for one in plan.repeats if one.outputs[0] in table.may_differ]:
+        (name,) = step.outputs
+        owner = next(one for one in plan.steps if held[name] in one.outputs)
+        own, shared = (one.load([source.read(n) for n in one.inputs]) for one in (step, owner))
+        if not torch.equal(own[name], shared[held[name]]):
+            plan.repeats.remove(step)
+            plan.steps.append(step)
+            del held[name]
+    return held
 
 
 def _refuse(plan: LoadPlan, options: LoadOptions, *, prefix: str, where: str) -> None:
