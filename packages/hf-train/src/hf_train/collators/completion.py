@@ -34,7 +34,8 @@ def chat_row(
     in it. `last_only`: learn the last answer only.
 
     Raises:
-        CollatorError: the assistant says nothing that is left after cutting to `max_length`.
+        ChatTemplateError: the assistant says nothing.
+        CollatorError: nothing it says is left after cutting to `max_length`.
     """
     encoded = tokenizer.apply_chat_template(
         conversation,
@@ -51,8 +52,8 @@ def chat_row(
         mask = [int(begin <= index < end) for index in range(len(mask))]
     if 1 not in mask:
         raise CollatorError(
-            f"in a conversation of {len(conversation)} messages the assistant says nothing to learn from",
-            fix="add an answer of the role 'assistant', or raise max_length",
+            f"of a conversation of {len(conversation)} messages, cut to {max_length} tokens, no answer is left",
+            fix="raise max_length",
         )
     labels = [token if spoken else IGNORED for token, spoken in zip(ids, mask, strict=True)]
     return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels}

@@ -157,8 +157,8 @@ def _whole(chosen_BT: Tensor, words_BT: Tensor) -> Tensor:
 def _generator(seed: int | None, ids_BT: Tensor) -> Generator | None:
     if seed is None:
         return None
-    content = zlib.crc32(bytes(ids_BT.to(torch.int32).contiguous().view(torch.uint8).flatten().tolist()))
-    return Generator().manual_seed(seed * 2**32 + content)
+    content = bytes(ids_BT.to(torch.int32).contiguous().view(torch.uint8).flatten().tolist())
+    return Generator().manual_seed(zlib.crc32(content, seed & 0xFFFFFFFF))
 
 
 @final
