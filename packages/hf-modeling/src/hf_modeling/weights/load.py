@@ -74,7 +74,7 @@ def load_weights(
         skip=skip,
         where=where,
     )
-    _refuse(plan, options, prefix=prefix, where=where)
+    refuse(plan, options, prefix=prefix, where=where)
     ties = _without_contradicted(ties, plan, source, table)
     filler = Filler(source, slots, ties, devices=options.devices, dtype=options.dtype, fp32=table.fp32)
     homes = {name: options.devices.lives_on(slot.path) for name, slot in slots.items()}
@@ -122,7 +122,7 @@ def _without_contradicted(
     return held
 
 
-def _refuse(plan: LoadPlan, options: LoadOptions, *, prefix: str, where: str) -> None:
+def refuse(plan: LoadPlan, options: LoadOptions, *, prefix: str, where: str) -> None:
     """Raise for everything that stands in the way and that the caller did not allow."""
     if plan.mismatched:
         raise ShapeMismatchError(
