@@ -66,6 +66,7 @@ class Method:
     create: the codec for a layer that is to be packed, None to leave it plain. None instead of a function:
         weights are only made with data.
     skip: which layers the settings leave alone.
+    on_load: whether checkpoints with these settings hold plain numbers, which are packed whenever they are loaded.
     strict: whether a layer that settings do not leave alone must be packed in the checkpoint.
     stacked: every `Part.stacked` of its codecs.
     saved: what saving writes beside tensors, from settings, codecs and what the checkpoint had.
@@ -80,6 +81,7 @@ class Method:
     packed: Callable[[Any, Place, Beside], Codec | None]
     create: Callable[[Any, Place], Codec | None] | None = None
     skip: Callable[[Any], Skip] = lambda config: Skip()
+    on_load: Callable[[Any], bool] = lambda config: False
     strict: bool = False
     stacked: frozenset[str] = frozenset()
     saved: Callable[[Any, Codecs, Beside], Saved] = lambda config, codecs, beside: Saved()

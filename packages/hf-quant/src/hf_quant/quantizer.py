@@ -35,13 +35,14 @@ def create(request: QuantizerRequest) -> CodecQuantizer:
     """
     method = find_method(request.method)
     beside = Beside(metadata=request.metadata, read=request.sidecar)
+    config = agreed(method, request)
     return CodecQuantizer(
         method,
-        agreed(method, request),
+        config,
         beside,
         dtype=request.dtype,
         where=request.where,
-        is_packed=request.stored is not None,
+        is_packed=request.stored is not None and not method.on_load(config),
     )
 
 

@@ -47,13 +47,15 @@ class _State(TypedDict, total=False):
 class BitsAndBytes4Bit:
     """NF4 or FP4. `double` packs block scales too; `storage` is the dtype that the bytes are kept under.
 
-    `state_bytes` is the length of the description; it ends in spaces where it is shorter.
+    `state_bytes` is the length of the description; it ends in spaces where it is shorter. `scales_across` is what
+    some versions of the peer save from a machine with bfloat16 instructions: block scales (K / 64, N) in bfloat16.
     """
 
     quant_type: b4.QuantType = "nf4"
     double: bool = False
     storage: torch.dtype = torch.uint8
     state_bytes: int = _STATE_BYTES
+    scales_across: bool = False
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -87,9 +89,12 @@ class BitsAndBytes4Bit:
         if lead and n % b4.BLOCK:
             raise PackingError(f"stacked weights of {n} elements each do not fill blocks of {b4.BLOCK}")
         size = self.storage.itemsize
+        absmax = Spec((*lead, blocks), torch.uint8 if self.double else torch.float32)
+        if self.scales_across:
+            absmax = Spec((shape[-1] // b4.BLOCK, shape[-2]), torch.bfloat16)
         made = {
             "weight": Spec((*lead, -(-n // (2 * size)), 1), self.storage),
-            "absmax": Spec((*lead, blocks), torch.uint8 if self.double else torch.float32),
+            "absmax": absmax,
             "quant_map": Spec((*lead, 16), torch.float32),
             "quant_state": Spec((*lead, self.state_bytes), torch.uint8),
         }
@@ -105,13 +110,13 @@ class BitsAndBytes4Bit:
     def rows(self, shape: Shape) -> Mapping[str, Rows] | None:
         per_word = 2 * self.storage.itemsize
         K = shape[-1]
-        if self.double or K % b4.BLOCK:
+        if self.double or self.scales_across or K % b4.BLOCK:
             return None  # scales of scales, or blocks, that several rows share
         return {"weight": Rows(-2, each=K // per_word), "absmax": Rows(-1, each=K // b4.BLOCK)}
 
     def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
         levels = parts["quant_map"].view(-1, 16)[0].float()
-        return b4.dequantize(parts["weight"], scales(parts), levels, shape, dtype)
+        return b4.dequantize(parts["weight"], scales(parts, across=self.scales_across), levels, shape, dtype)
 
     def restated(self, parts: Parts, shape: Shape) -> Mapping[str, Tensor]:
         old = parts["quant_state"]
@@ -143,17 +148,13 @@ class BitsAndBytes4Bit:
         return {name: value.expand(specs[name].shape).contiguous() for name, value in made.items()}
 
 
-def scales(parts: Parts) -> Tensor:
-    """The block scales, float32 in one line, unpacked if they are packed.
-
-    Repairs what some versions of the peer save from a machine with bfloat16 instructions: block scales
-    transposed and in bfloat16.
-    """
+def scales(parts: Parts, *, across: bool = False) -> Tensor:
+    """The block scales, float32 in one line, unpacked if they are packed."""
     absmax = parts["absmax"]
     if "nested_absmax" in parts:
         offset = _state(parts["quant_state"])["nested_offset"]
         return b4.dequantize_scales(absmax, parts["nested_absmax"], parts["nested_quant_map"], offset)
-    if absmax.dtype is torch.bfloat16 and absmax.ndim == 2:
+    if across:
         absmax = absmax.T
     return absmax.reshape(-1).float()
 

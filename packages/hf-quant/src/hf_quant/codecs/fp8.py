@@ -1,7 +1,8 @@
 """Eight-bit floats: one scale for the weight, for each row (FBGEMM), or for each block (DeepSeek, Qwen).
 
-Numbers are in `hf_quant.formats.fp8`. Activations stay as they are ("none"), get a scale for each row as they
-come ("dynamic"), or one that the checkpoint brings ("static").
+Numbers are in `hf_quant.formats.fp8`. Activations are rounded, too, where the device multiplies 8-bit floats and the
+method asks for it: with a scale for each row as they come ("dynamic"), or one that the checkpoint brings ("static").
+Elsewhere that would cost time and precision for nothing, and they stay as they are.
 """
 
 from __future__ import annotations
@@ -25,42 +26,47 @@ Activations = Literal["none", "dynamic", "static"]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fp8Row:
-    """A scale for each output. `upper_bound` caps the magnitude that scales of activations count with."""
+    """A scale for each output. `upper_bound` caps the magnitude that scales of activations count with.
+
+    `transposed` experts are stored from input to output: (E, K, N), scales (E, 1, N).
+    """
 
     activations: Activations = "dynamic"
     upper_bound: float | None = None
+    transposed: bool = False
 
     @property
     def parts(self) -> tuple[Part, ...]:
         scale = Part("weight_scale", "weight_scale", stacked="_scale")
-        return (Part("weight", "weight"), scale, *_input_scale(self.activations))
+        return (Part("weight", "weight", stacked=""), scale, *_input_scale(self.activations))
 
     def shape(self, stored: Mapping[str, Stored]) -> Shape:
-        return _float8(stored["weight"])
+        shape = _float8(stored["weight"])
+        return (*shape[:-2], shape[-1], shape[-2]) if self.transposed else shape
 
     def specs(self, shape: Shape) -> Mapping[str, Spec]:
-        scales = Spec((*shape[:-1], 1), torch.float32)
+        *lead, N, K = shape
         return {
-            "weight": Spec(shape, torch.float8_e4m3fn),
-            "weight_scale": scales,
-            **_input_spec(shape, self.activations),
+            "weight": Spec((*lead, K, N) if self.transposed else shape, torch.float8_e4m3fn),
+            "weight_scale": Spec((*lead, 1, N) if self.transposed else (*lead, N, 1), torch.float32),
+            "input_scale": Spec(shape[:-2], torch.float32),
         }
 
     def rows(self, shape: Shape) -> Mapping[str, Rows] | None:
-        return {"weight": Rows(-2), "weight_scale": Rows(-2)}
+        return dict.fromkeys(("weight", "weight_scale"), Rows(-1 if self.transposed else -2))
 
     def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
-        scale = parts["weight_scale"]
-        if scale.ndim == len(shape) - 1 and scale.shape[-1] == shape[-2]:
-            scale = scale[..., None]  # some writers leave the last dimension out
-        return fp8.dequantize(parts["weight"], scale, None, dtype)
+        made = fp8.dequantize(parts["weight"], parts["weight_scale"], None, dtype)
+        return made.mT if self.transposed else made
 
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
         codes, scale = fp8.quantize_rows(weight)
+        if self.transposed:
+            codes, scale = codes.mT.contiguous(), scale.mT.contiguous()
         return {"weight": codes, "weight_scale": scale}
 
     def product(self, x: Tensor, parts: Parts, shape: Shape) -> Tensor:
-        return _product(self, x, parts, shape, self.activations, self.upper_bound)
+        return _product(self, x, parts, shape, self.upper_bound)
 
 
 @final
@@ -68,43 +74,39 @@ class Fp8Row:
 class Fp8Tensor:
     """One scale for the whole weight, or for each expert's.
 
-    `scale` is what it is called: `weight_scale`, `weight_scale_inv`, `scale`, `qscale_weight`.
+    `scale` is what it is called (`weight_scale`, `weight_scale_inv`, `scale`, `qscale_weight`), and `inputs` what the
+    scale of activations is; `one` is the shape in which files keep a single number, () or (1,).
     """
 
     activations: Activations = "none"
     scale: str = "weight_scale"
+    inputs: str = "input_scale"
+    one: Shape = ()
 
     @property
     def parts(self) -> tuple[Part, ...]:
         scale = Part("weight_scale", self.scale, stacked=_stacked(self.scale))
-        return (Part("weight", "weight"), scale, *_input_scale(self.activations))
+        return (Part("weight", "weight", stacked=""), scale, *_input_scale(self.activations, self.inputs))
 
     def shape(self, stored: Mapping[str, Stored]) -> Shape:
         return _float8(stored["weight"])
 
     def specs(self, shape: Shape) -> Mapping[str, Spec]:
-        scales = Spec(shape[:-2], torch.float32)
-        return {
-            "weight": Spec(shape, torch.float8_e4m3fn),
-            "weight_scale": scales,
-            **_input_spec(shape, self.activations),
-        }
+        scale = Spec((*shape[:-2], *self.one), torch.float32)
+        return {"weight": Spec(shape, torch.float8_e4m3fn), "weight_scale": scale, "input_scale": scale}
 
     def rows(self, shape: Shape) -> Mapping[str, Rows] | None:
         return None if len(shape) > 2 else {"weight": Rows(-2)}
 
     def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
-        scale = parts["weight_scale"]
-        if scale.numel() == torch.Size(shape[:-2]).numel():
-            scale = scale.reshape(*shape[:-2], 1, 1)
-        return fp8.dequantize(parts["weight"], scale, None, dtype)
+        return fp8.dequantize(parts["weight"], parts["weight_scale"].reshape(*shape[:-2], 1, 1), None, dtype)
 
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
         codes, scale = fp8.quantize_tensor(weight)
-        return {"weight": codes, "weight_scale": scale}
+        return {"weight": codes, "weight_scale": scale.reshape((*weight.shape[:-2], *self.one))}
 
     def product(self, x: Tensor, parts: Parts, shape: Shape) -> Tensor:
-        return _product(self, x, parts, shape, self.activations, None)
+        return _product(self, x, parts, shape, None)
 
 
 @final
@@ -112,18 +114,23 @@ class Fp8Tensor:
 class Fp8Block:
     """A scale for each block of `block` = (rows, columns); "ue8m0" keeps them powers of two.
 
-    `scale` is what it is called; most files say `weight_scale_inv` and mean what codes are multiplied by.
+    `scale` is what it is called; most files say `weight_scale_inv` and mean what codes are multiplied by. `static`
+    checkpoints bring a scale for activations, which is kept.
     """
 
     block: tuple[int, int] = (128, 128)
     scale_format: fp8.ScaleFormat = "float"
-    activations: Activations = "none"
+    static: bool = False
     scale: str = "weight_scale_inv"
 
     @property
     def parts(self) -> tuple[Part, ...]:
         scale = Part("weight_scale_inv", self.scale, stacked=_stacked(self.scale))
-        return (Part("weight", "weight"), scale, *_input_scale(self.activations, "activation_scale"))
+        return (
+            Part("weight", "weight", stacked=""),
+            scale,
+            *_input_scale("static" if self.static else "none", "activation_scale"),
+        )
 
     def shape(self, stored: Mapping[str, Stored]) -> Shape:
         shape, found = _float8(stored["weight"]), stored["weight_scale_inv"].shape
@@ -140,7 +147,7 @@ class Fp8Block:
         return {
             "weight": Spec(shape, torch.float8_e4m3fn),
             "weight_scale_inv": scales,
-            **_input_spec(shape, self.activations, "activation_scale"),
+            "input_scale": Spec(shape[:-2], torch.float32),
         }
 
     def rows(self, shape: Shape) -> Mapping[str, Rows] | None:
@@ -153,19 +160,6 @@ class Fp8Block:
         codes, scale = fp8.quantize_blocks(weight, self.block, self.scale_format)
         return {"weight": codes, "weight_scale_inv": scale}
 
-    def product(self, x: Tensor, parts: Parts, shape: Shape) -> Tensor:
-        if self.activations != "dynamic" or x.shape[-1] % self.block[1]:
-            return _product(self, x, parts, shape, self.activations, None)
-
-        def multiplied(x: Tensor) -> Tensor:
-            codes, scale = fp8.quantize_activations(x.unflatten(-1, (-1, self.block[1])))
-            return F.linear((codes.float() * scale).flatten(-2), weight(torch.float32)).to(x.dtype)
-
-        def weight(dtype: torch.dtype) -> Tensor:
-            return self.dequantize(parts, shape, dtype)
-
-        return straight_through(x, multiplied, lambda: weight(x.dtype))
-
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +170,8 @@ class Fp4Row:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        return (Part("weight", "weight"), Part("weight_scale_inv", self.scale, stacked=_stacked(self.scale)))
+        scale = Part("weight_scale_inv", self.scale, stacked=_stacked(self.scale))
+        return (Part("weight", "weight", stacked=""), scale)
 
     def shape(self, stored: Mapping[str, Stored]) -> Shape:
         *lead, half = stored["weight"].shape
@@ -220,40 +215,25 @@ def _stacked(scale: str) -> str:
 
 
 def _input_scale(activations: Activations, name: str = "input_scale") -> tuple[Part, ...]:
-    return (Part(name, name, written=False),) if activations == "static" else ()
-
-
-def _input_spec(shape: Shape, activations: Activations, name: str = "input_scale") -> dict[str, Spec]:
-    return {name: Spec(shape[:-2], torch.float32)} if activations == "static" else {}
+    return (Part("input_scale", name, written=False),) if activations == "static" else ()
 
 
 def _product(
-    codec: Fp8Row | Fp8Tensor | Fp8Block,
-    x: Tensor,
-    parts: Parts,
-    shape: Shape,
-    activations: Activations,
-    upper_bound: float | None,
+    codec: Fp8Row | Fp8Tensor, x: Tensor, parts: Parts, shape: Shape, upper_bound: float | None
 ) -> Tensor:
-    """x through the weight, with x rounded to 8-bit floats as the checkpoint's method has it."""
-    static = parts.get("input_scale", parts.get("activation_scale"))
+    """x through the weight, with x rounded to 8-bit floats where the device multiplies them."""
+
+    def dense(dtype: torch.dtype) -> Tensor:
+        return codec.dequantize(parts, shape, dtype)
 
     def multiplied(x: Tensor) -> Tensor:
-        if activations == "none":
-            return F.linear(x, codec.dequantize(parts, shape, x.dtype))
-        if activations == "static":
-            assert static is not None
-            scale = static.float().reshape(())
-            codes = (x.float() / scale).clamp(-fp8.E4M3_MAX, fp8.E4M3_MAX).to(torch.float8_e4m3fn)
+        if codec.activations == "none" or not fp8.has_product(parts["weight"], x.dtype):
+            return F.linear(x, dense(x.dtype))
+        if codec.activations == "static":
+            codes, scale = fp8.with_scale(x, parts["input_scale"]), parts["input_scale"]
         else:
             codes, scale = fp8.quantize_activations(x, upper_bound=upper_bound)
-        if isinstance(codec, Fp8Block):
-            rounded = fp8.decode(codes).mul_(scale)
-            return F.linear(rounded, codec.dequantize(parts, shape, torch.float32)).to(x.dtype)
-        scale = scale.reshape(()) if scale.numel() == 1 else scale.view(-1, 1)
-        weight_scale = parts["weight_scale"].float()
-        weight_scale = weight_scale.reshape(()) if weight_scale.numel() == 1 else weight_scale.view(-1, 1)
-        y = fp8.multiply(codes.view(-1, shape[-1]), scale, parts["weight"], weight_scale, x.dtype)
+        y = fp8.multiply(codes.view(-1, shape[-1]), scale, parts["weight"], parts["weight_scale"], x.dtype)
         return y.view(*x.shape[:-1], shape[-2])
 
-    return straight_through(x, multiplied, lambda: codec.dequantize(parts, shape, x.dtype))
+    return straight_through(x, multiplied, lambda: dense(x.dtype))

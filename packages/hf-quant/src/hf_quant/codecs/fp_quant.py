@@ -1,8 +1,8 @@
-"""FP-Quant: four-bit floats of weights and activations in a rotated space.
+"""FP-Quant: four-bit floats in a rotated space.
 
 Source: Egiazarian et al., "Bridging the Gap Between Promise and Performance for Microscaling FP4 Quantization"
-(arXiv 2509.23202). Groups of inputs are multiplied by an orthogonal matrix H before rounding; y = q(x H) q(W H)^T,
-which without roundings is x W^T.
+(arXiv 2509.23202). Groups of inputs are multiplied by an orthogonal matrix H before rounding: y = (x H) q(W H)^T.
+Activations are not rounded here: that serves hardware which multiplies such numbers, and nothing else.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.formats import e2m1, hadamard
 from hf_quant.formats.checks import require_finite, require_multiple
 from hf_quant.formats.fp8 import E4M3_MAX
-from hf_quant.straight import straight_through
 
 _HEADROOM = 3.0  # what "abs_max" multiplies by before rounding, stored as the global scale
 _OPTIMAL_CLIP = 2.92247856 / e2m1.MAX  # for a normal distribution, in standard deviations ("quest")
@@ -89,8 +87,6 @@ class FPQuant:
         return dict.fromkeys(names, Rows(-2))
 
     def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
-        if self.master:
-            return parts["weight"].to(dtype)
         return _times(self._rotated(parts), parts["forward_hadamard_matrix"].T).to(dtype)
 
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
@@ -111,16 +107,6 @@ class FPQuant:
             return {"dqweight": self._values(codes, scales, whole).to(torch.bfloat16), **made}
         return {"qweight": codes, "scales": scales, **made}
 
-    def product(self, x: Tensor, parts: Parts, shape: Shape) -> Tensor:
-        matrix = parts["forward_hadamard_matrix"]
-
-        def multiplied(x: Tensor) -> Tensor:
-            whole = parts["act_global_scale"]
-            rotated = self._values(*self._round(_times(x, matrix), whole, check=False), whole)
-            return F.linear(rotated, self._rotated(parts)).to(x.dtype)
-
-        return straight_through(x, multiplied, lambda: self.dequantize(parts, shape, x.dtype))
-
     def _rotated(self, parts: Parts) -> Tensor:
         """The rounded weight in the rotated space, float32."""
         if self.pseudo:
@@ -131,12 +117,11 @@ class FPQuant:
             return self._values(*self._round(rotated, whole), whole)
         return self._values(parts["qweight"], parts["scales"], whole)
 
-    def _round(self, rotated: Tensor, whole: Tensor, *, check: bool = True) -> tuple[Tensor, Tensor]:
+    def _round(self, rotated: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
         """Codes two to a byte, and the groups' scales as bytes, with `whole` as the global scale."""
         groups = rotated.unflatten(-1, (-1, self.group))
         peak = groups.abs().amax(-1)
-        if check:
-            require_finite(peak)
+        require_finite(peak)
         if self.forward_dtype == "nvfp4":
             scales = (
                 (peak * _HEADROOM / e2m1.MAX).clamp(max=E4M3_MAX).to(torch.float8_e4m3fn).view(torch.uint8)

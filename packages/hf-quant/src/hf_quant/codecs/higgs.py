@@ -117,6 +117,11 @@ def tile_of_template(bits: int, template: int) -> int:
     return 64 if template % period < wide else 32
 
 
+def template_of_tile(bits: int, tile: int) -> int:
+    """The first template with tiles of this width."""
+    return 0 if tile == 64 else 16 if bits == 4 else 4
+
+
 def _nearest(x: Tensor, grid: Tensor) -> Tensor:
     """The number of the nearest point for each row, int32."""
     half = grid.square().sum(1) / 2

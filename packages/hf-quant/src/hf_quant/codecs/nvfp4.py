@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.formats import e2m1
 from hf_quant.formats.checks import require_multiple
-from hf_quant.straight import straight_through
 
 Dialect = Literal["modelopt", "compressed-tensors"]
 
@@ -25,25 +23,20 @@ Dialect = Literal["modelopt", "compressed-tensors"]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Nvfp4:
-    """Codes two to a byte. With `activations`, inputs are rounded to NVFP4, too, with the checkpoint's scale."""
+    """Codes two to a byte. A scale for inputs that the checkpoint brings is kept, and inputs are not rounded: that
+    serves hardware which multiplies such numbers, and nothing else."""
 
     dialect: Dialect = "modelopt"
-    activations: bool = False
 
     @property
     def parts(self) -> tuple[Part, ...]:
         ours = self.dialect == "modelopt"
-        inputs = Part(
-            "input_scale",
-            "input_scale" if ours else "input_global_scale",
-            required=self.activations,
-            written=False,
-        )
+        inputs = "input_scale" if ours else "input_global_scale"
         return (
-            Part("weight", "weight" if ours else "weight_packed", stacked="" if ours else "_packed"),
-            Part("weight_scale", "weight_scale", stacked="_scale"),
-            Part("tensor_scale", *(("weight_scale_2",) if ours else ("weight_global_scale",))),
-            inputs,
+            Part("weight", "weight" if ours else "weight_packed"),
+            Part("weight_scale", "weight_scale"),
+            Part("tensor_scale", "weight_scale_2" if ours else "weight_global_scale"),
+            Part("input_scale", inputs, required=False, written=False),
         )
 
     def shape(self, stored: Mapping[str, Stored]) -> Shape:
@@ -83,16 +76,3 @@ class Nvfp4:
             name: value.view(specs[name].shape)
             for name, value in (("weight", codes), ("weight_scale", scales), ("tensor_scale", whole))
         }
-
-    def product(self, x: Tensor, parts: Parts, shape: Shape) -> Tensor:
-        def multiplied(x: Tensor) -> Tensor:
-            if "input_scale" not in parts or not self.activations:
-                return F.linear(x, self.dequantize(parts, shape, x.dtype))
-            whole = parts["input_scale"].float().reshape(())
-            if self.dialect == "compressed-tensors":
-                whole = 1 / whole
-            codes, scales, _ = e2m1.quantize_nv(x, whole)
-            rounded = e2m1.dequantize_nv(codes, scales, whole, torch.float32)
-            return F.linear(rounded, self.dequantize(parts, shape, torch.float32)).to(x.dtype)
-
-        return straight_through(x, multiplied, lambda: self.dequantize(parts, shape, x.dtype))

@@ -11,7 +11,6 @@ from functools import cache
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hf_quant.formats.checks import require_finite
@@ -67,14 +66,14 @@ def quantize_tensor(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Codes (N, K) and one scale (), the largest magnitude / 448; leading dimensions have a scale each."""
     scale = _scale(weight.float().abs().amax((-2, -1)), "float")
     require_finite(scale)
-    return _codes(weight, scale[..., None, None]), scale
+    return with_scale(weight, scale[..., None, None]), scale
 
 
 def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Codes (..., N, K) and a scale for each row, (..., N, 1)."""
     scale = _scale(weight.float().abs().amax(-1, keepdim=True), "float")
     require_finite(scale)
-    return _codes(weight, scale), scale
+    return with_scale(weight, scale), scale
 
 
 def quantize_blocks(
@@ -87,26 +86,23 @@ def quantize_blocks(
     tiles = padded.unflatten(-1, (-1, columns)).unflatten(-3, (-1, rows))
     scale = _scale(tiles.amax((-3, -1)), scale_format)
     require_finite(scale)
-    return _codes(weight, expand(scale, weight.shape, block)), scale
+    return with_scale(weight, expand(scale, weight.shape, block)), scale
 
 
 def multiply(
     codes: Tensor, scale: Tensor, weight: Tensor, weight_scale: Tensor, dtype: torch.dtype
 ) -> Tensor:
-    """(codes * scale) @ (weight * weight_scale).T for rows (M, K) and a weight (N, K), float8 both.
+    """(codes * scale) @ (weight * weight_scale).T by torch's product of 8-bit floats, (M, K) and (N, K) to (M, N).
 
-    Scales are () or, both, (M, 1) and (N, 1). Uses the device's product of 8-bit floats where it has one.
+    Scales are one number, or one for each row.
     """
-    if has_product(weight, dtype):
-        b_scale = weight_scale.reshape(()) if weight_scale.numel() == 1 else weight_scale.view(1, -1)
-        a_scale = scale
-        if a_scale.numel() != b_scale.numel() and 1 in (a_scale.numel(), b_scale.numel()):
-            # The product takes two scalars or two vectors.
-            a_scale = a_scale.expand(len(codes), 1)
-            b_scale = b_scale.expand(1, len(weight))
-        return scaled_product(codes, a_scale.contiguous(), weight, b_scale.contiguous(), dtype)
-    x = decode(codes).mul_(scale)
-    return F.linear(x, dequantize(weight, weight_scale, None, torch.float32)).to(dtype)
+    a_scale, b_scale = scale.float().reshape(-1, 1), weight_scale.float().reshape(1, -1)
+    if a_scale.numel() == b_scale.numel() == 1:
+        a_scale, b_scale = a_scale.view(()), b_scale.view(())
+    else:  # the product takes two numbers or two vectors
+        a_scale = a_scale.expand(len(codes), 1).contiguous()
+        b_scale = b_scale.expand(1, len(weight)).contiguous()
+    return torch._scaled_mm(codes, weight.T, scale_a=a_scale, scale_b=b_scale, out_dtype=dtype)
 
 
 def has_product(weight: Tensor, dtype: torch.dtype) -> bool:
@@ -116,18 +112,13 @@ def has_product(weight: Tensor, dtype: torch.dtype) -> bool:
     return torch.cuda.get_device_capability(weight.device) >= (8, 9)
 
 
-def scaled_product(a: Tensor, a_scale: Tensor, b: Tensor, b_scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """(a * a_scale) @ (b * b_scale).T by torch's kernel; scales are () both, or (M, 1) and (1, N)."""
-    return torch._scaled_mm(a, b.T, scale_a=a_scale, scale_b=b_scale, out_dtype=dtype)
-
-
 def quantize_activations(x: Tensor, *, upper_bound: float | None = None) -> tuple[Tensor, Tensor]:
     """Codes of each row of activations and the rows' scales (..., 1); `upper_bound` caps the magnitude counted."""
     peak = x.float().abs().amax(-1, keepdim=True)
     if upper_bound is not None:
         peak = peak.clamp(max=upper_bound)
     scale = _scale(peak, "float")
-    return _codes(x, scale), scale
+    return with_scale(x, scale), scale
 
 
 def _scale(peak: Tensor, scale_format: ScaleFormat) -> Tensor:
@@ -136,6 +127,7 @@ def _scale(peak: Tensor, scale_format: ScaleFormat) -> Tensor:
     return torch.exp2(torch.ceil(torch.log2(scale))) if scale_format == "ue8m0" else scale
 
 
-def _codes(weight: Tensor, scale: Tensor) -> Tensor:
+def with_scale(x: Tensor, scale: Tensor) -> Tensor:
+    """The nearest codes of x / scale; magnitudes over 448 become 448."""
     # torch turns what lies beyond the largest code into NaN.
-    return (weight.float() / scale).clamp(-E4M3_MAX, E4M3_MAX).to(torch.float8_e4m3fn)
+    return (x.float() / scale.float()).clamp(-E4M3_MAX, E4M3_MAX).to(torch.float8_e4m3fn)

@@ -9,9 +9,23 @@ from hf_quant.errors import QuantizationConfigError
 from hf_quant.method import Method
 
 METHODS: Mapping[str, str] = {
+    "aqlm": "hf_quant.methods.codebook:AQLM",
     "auto-round": "hf_quant.methods.gptq:AUTO_ROUND",
     "awq": "hf_quant.methods.awq:AWQ",
+    "bitnet": "hf_quant.methods.bitnet:BITNET",
+    "bitsandbytes": "hf_quant.methods.bitsandbytes:BITSANDBYTES",
+    "fbgemm_fp8": "hf_quant.methods.fp8:FBGEMM",
+    "fp8": "hf_quant.methods.fp8:FP8",
+    "fp_quant": "hf_quant.methods.fp4:FP_QUANT",
     "gptq": "hf_quant.methods.gptq:GPTQ",
+    "higgs": "hf_quant.methods.codebook:HIGGS",
+    "modelopt": "hf_quant.methods.fp4:MODELOPT",
+    "mxfp4": "hf_quant.methods.fp4:MXFP4",
+    "mxfp8": "hf_quant.methods.fp8:MXFP8",
+    "nvfp4": "hf_quant.methods.fp4:NVFP4",
+    "sinq": "hf_quant.methods.sinq:SINQ",
+    "spqr": "hf_quant.methods.codebook:SPQR",
+    "vptq": "hf_quant.methods.codebook:VPTQ",
 }
 """Where each method is: module and name."""
 
