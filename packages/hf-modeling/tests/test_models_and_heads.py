@@ -139,12 +139,15 @@ def test_records_have_one_entry_for_each_layer() -> None:
 
 def test_recomputed_activations_give_the_same_gradients() -> None:
     gradients = []
-    for checkpointing in (False, True):
+    for every, recomputed in ((0, 0), (1, 3), (2, 2)):
         model = llama().train()
-        model.model.checkpointing = checkpointing
+        if every:
+            model.gradient_checkpointing_enable(every_n_layers=every)
+        assert sum(layer.recompute for layer in model.model.layers) == recomputed
         model(IDS, labels=IDS).loss.backward()
         gradients.append([p.grad for p in model.parameters()])
-    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(gradients[0], gradients[1])
+    torch.testing.assert_close(gradients[0], gradients[2])
 
 
 def test_tied_weights_are_one_parameter() -> None:

@@ -38,10 +38,7 @@ if TYPE_CHECKING:
 
 
 class Decoder(PreTrainedModel):
-    """The base model of a decoder family: from token ids to hidden states.
-
-    `checkpointing` True recomputes each block's activations in the backward pass instead of keeping them.
-    """
+    """The base model of a decoder family: from token ids to hidden states."""
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
@@ -62,7 +59,6 @@ class Decoder(PreTrainedModel):
         self.dropout, self.layer_dropout = spec.dropout, spec.layer_dropout
         self.crosses = reads_source(self.cache_layout)
         self.use_cache = config.use_cache
-        self.checkpointing = False
         self.materialize()
 
     def forward(
@@ -140,11 +136,14 @@ class Decoder(PreTrainedModel):
             step.per_layer_BTLP = self.embed_per_layer(_ids(input_ids), h_BTD)
         if self.relative is not None:
             step.relative = self.relative(step)
-        recompute = self.checkpointing and self.training
         for layer in surviving(self.layers, self.layer_dropout) if self.training else self.layers:
             if step.hidden_states is not None:
                 step.hidden_states.append(h_BTD)
-            h_BTD = checkpoint(layer, h_BTD, step, use_reentrant=False) if recompute else layer(h_BTD, step)
+            h_BTD = (
+                checkpoint(layer, h_BTD, step, use_reentrant=False)
+                if layer.recompute and self.training
+                else layer(h_BTD, step)
+            )
         if cache is not None:
             cache.advance(step.new, step.valid_BS, step.next_position_B1)
         h_BTD = self.norm(h_BTD) if self.project_out is None else self.project_out(self.norm(h_BTD))

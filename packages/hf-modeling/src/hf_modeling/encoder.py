@@ -55,10 +55,7 @@ class PoolerLayer(Layer):
 
 
 class Encoder(PreTrainedModel):
-    """The base model of an encoder family: from token ids to hidden states.
-
-    `checkpointing` True recomputes each block's activations in the backward pass instead of keeping them.
-    """
+    """The base model of an encoder family: from token ids to hidden states."""
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
@@ -76,7 +73,6 @@ class Encoder(PreTrainedModel):
         self.first_position = positions.first if isinstance(positions, LearnedPositions) else 0
         self.reads = spec.reads
         self.dropout, self.layer_dropout = spec.dropout, spec.layer_dropout
-        self.checkpointing = False
         self.materialize()
 
     def forward(
@@ -143,12 +139,15 @@ class Encoder(PreTrainedModel):
         """The embeddings, sent through every block and the last norm."""
         if self.relative is not None:
             step.relative = self.relative(step)
-        recompute = self.checkpointing and self.training
         for number in surviving(self.order, self.layer_dropout) if self.training else self.order:
             layer = self.layers[number]
             if step.hidden_states is not None:
                 step.hidden_states.append(h_BTD)
-            h_BTD = checkpoint(layer, h_BTD, step, use_reentrant=False) if recompute else layer(h_BTD, step)
+            h_BTD = (
+                checkpoint(layer, h_BTD, step, use_reentrant=False)
+                if layer.recompute and self.training
+                else layer(h_BTD, step)
+            )
         h_BTD = F.dropout(self.norm(h_BTD), self.dropout, self.training)
         if step.hidden_states is not None:
             step.hidden_states.append(h_BTD)

@@ -5,19 +5,22 @@ M tokens in one list, D width, V vocabulary. Labels of -100 are left out everywh
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Literal, assert_never
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, assert_never, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from hf_modeling.errors import InputError
 
 IGNORED: Final = -100
 CHUNK: Final = 1024
-"""Tokens whose logits exist at one time in `chunked_cross_entropy`."""
+"""Tokens whose logits exist at one time in `chunked_cross_entropy`, at most."""
+CHUNK_LOGITS: Final = 2**26
+"""Logits that exist at one time for large vocabularies."""
 
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
 
@@ -44,6 +47,11 @@ def causal_lm_loss(logits_BTV: Tensor, labels_BT: Tensor, *, items: Tensor | int
     return cross_entropy(logits_BTV, next_tokens(labels_BT), items=items)
 
 
+def chunk_of(vocabulary: int) -> int:
+    """How many tokens to take at a time, so that their logits stay small and their products large."""
+    return max(64, min(CHUNK, CHUNK_LOGITS // vocabulary))
+
+
 def chunked_cross_entropy(
     logits_of: Callable[[Tensor], Tensor],
     hidden_MD: Tensor,
@@ -51,14 +59,22 @@ def chunked_cross_entropy(
     *,
     items: Tensor | int | None = None,
     chunk: int = CHUNK,
+    weights: Iterable[Tensor] = (),
 ) -> Tensor:
     """`cross_entropy` of `logits_of(hidden_MD)` without all logits at once, backward pass included.
 
-    Each chunk's logits are computed, reduced to one number and dropped; the backward pass computes them again.
+    Each chunk's logits are computed, reduced to a number and to gradients, and dropped, so that the backward
+    pass has nothing to compute again.
+
+    weights: what `logits_of` computes with and what is to be trained of it.
     """
-    total = hidden_MD.new_zeros((), dtype=torch.float32)
-    for hidden, labels in zip(hidden_MD.split(chunk), labels_M.split(chunk), strict=True):
-        total = total + checkpoint(_summed, logits_of, hidden, labels, use_reentrant=False)
+    trained = [weight for weight in weights if weight.requires_grad]
+    if torch.is_grad_enabled() and (hidden_MD.requires_grad or trained):
+        total: Tensor = _ChunkedSum.apply(logits_of, labels_M, chunk, hidden_MD, *trained)  # type: ignore[no-untyped-call]  # torch's
+    else:
+        chunks = zip(hidden_MD.split(chunk), labels_M.split(chunk), strict=True)
+        parts = [_summed(logits_of, hidden, labels) for hidden, labels in chunks]
+        total = torch.stack(parts).sum() if parts else hidden_MD.new_zeros((), dtype=torch.float32)
     return total / ((labels_M != IGNORED).sum() if items is None else items)
 
 
@@ -67,16 +83,18 @@ def classification_loss(
 ) -> Tensor:
     """The loss of a classifier with C outputs.
 
-    Without a `problem_type`: one output is a regression, integer labels pick one of C classes, other labels
-    say yes or no to each of C.
+    A mean over all labels, or with `items` their sum over that number. Without a `problem_type`: one output is
+    a regression, integer labels pick one of C classes, other labels say yes or no to each of C.
     """
     match problem_type or _problem(logits_BC.shape[-1], labels):
         case "regression":
-            return F.mse_loss(logits_BC.view(labels.shape).float(), labels.float())
+            errors = F.mse_loss(logits_BC.view(labels.shape).float(), labels.float(), reduction="none")
+            return errors.mean() if items is None else errors.sum() / items
         case "single_label_classification":
             return cross_entropy(logits_BC, labels, items=items)
         case "multi_label_classification":
-            return F.binary_cross_entropy_with_logits(logits_BC.float(), labels.float())
+            losses = F.binary_cross_entropy_with_logits(logits_BC.float(), labels.float(), reduction="none")
+            return losses.mean() if items is None else losses.sum() / items
         case unknown:
             assert_never(unknown)
 
@@ -113,6 +131,41 @@ def load_balancing_loss(
     chosen = probabilities.topk(top_k, dim=-1).indices
     sent_E = F.one_hot(chosen, experts).sum(1).float().mean(0)
     return experts * (sent_E * probabilities.mean(0)).sum()
+
+
+@final
+class _ChunkedSum(torch.autograd.Function):
+    """Sum of the losses of all tokens. Gradients are made in the forward pass, while the logits are there."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        logits_of: Callable[[Tensor], Tensor],
+        labels_M: Tensor,
+        chunk: int,
+        hidden_MD: Tensor,
+        *weights: Tensor,
+    ) -> Tensor:
+        total = hidden_MD.new_zeros((), dtype=torch.float32)
+        gradients = [torch.zeros_like(hidden_MD), *(torch.zeros_like(weight) for weight in weights)]
+        for start in range(0, len(labels_M), chunk):
+            rows = slice(start, start + chunk)
+            with torch.enable_grad():
+                hidden = hidden_MD[rows].detach().requires_grad_()
+                loss = _summed(logits_of, hidden, labels_M[rows])
+            first, *rest = torch.autograd.grad(loss, (hidden, *weights))
+            gradients[0][rows] = first
+            for sum_, part in zip(gradients[1:], rest, strict=True):
+                sum_ += part
+            total += loss.detach()
+        ctx.save_for_backward(*gradients)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Function, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        saved: tuple[Tensor, ...] = ctx.saved_tensors
+        return (None, None, None, *(part * gradient for part in saved))
 
 
 def _summed(logits_of: Callable[[Tensor], Tensor], hidden_MD: Tensor, labels_M: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from hf_modeling.arguments import LoadArguments
 from hf_modeling.build import set_backend
 from hf_modeling.embeddings import input_embeddings, output_embeddings, replace_input, resize, tie
 from hf_modeling.init import DEFAULT_STD, allocate, initialize, wanted_device
+from hf_modeling.layers.base import StepLayer
 from hf_modeling.pretrained import load_pretrained
 from hf_modeling.weights.report import LoadReport
 from hf_modeling.weights.save import write_weights
@@ -58,8 +59,6 @@ class PreTrainedModel(nn.Module):
     """Where the parts of the model live, if not all on one device."""
     quantizer: Quantizer | None = None
     """What knows how packed weights lie on disk; None for a model without any."""
-    checkpointing: bool = False
-    """Whether blocks are recomputed in the backward pass; see `gradient_checkpointing_enable`."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
@@ -247,18 +246,21 @@ class PreTrainedModel(nn.Module):
         set_backend(self, attn_implementation)
         self.config = self.config.replace(attn_implementation=attn_implementation)
 
-    def gradient_checkpointing_enable(self) -> None:
-        """Recompute each block's activations in the backward pass instead of keeping them."""
-        self._set_checkpointing(True)
+    def gradient_checkpointing_enable(self, every_n_layers: int = 1) -> None:
+        """Recompute activations of each n-th block in the backward pass instead of keeping them."""
+        self._set_checkpointing(every_n_layers)
 
     def gradient_checkpointing_disable(self) -> None:
         """Keep activations for the backward pass."""
-        self._set_checkpointing(False)
+        self._set_checkpointing(0)
 
-    def _set_checkpointing(self, on: bool) -> None:
+    def _set_checkpointing(self, every: int) -> None:
         for module in self.modules():
             if isinstance(module, PreTrainedModel):
-                module.checkpointing = on
+                layers = module._modules.get("layers")
+                for number, layer in enumerate(layers.children() if layers is not None else ()):
+                    if isinstance(layer, StepLayer):
+                        layer.recompute = every > 0 and number % every == 0
 
     def get_memory_footprint(self) -> int:
         """Bytes of parameters and buffers."""

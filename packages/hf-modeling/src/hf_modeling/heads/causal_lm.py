@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,9 +16,9 @@ from hf_modeling.generation.streaming import astream, stream
 from hf_modeling.heads.parts import build_lm_head, build_transform
 from hf_modeling.init import without_weights
 from hf_modeling.loss import (
-    CHUNK,
     IGNORED,
     causal_lm_loss,
+    chunk_of,
     chunked_cross_entropy,
     load_balancing_loss,
     next_tokens,
@@ -67,12 +68,14 @@ class CausalLM(PreTrainedModel):
         output_hidden_states: bool = False,
         output_router_logits: bool = False,
         logits_to_keep: int = 0,
+        skip_logits: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> CausalLMOutputWithPast:
         """Logits (B, T, V) of each next token, or of the last `logits_to_keep` if that is not 0.
 
         labels: (B, T), the input ids themselves, shifted here; -100 is left out. They give `loss`: a mean, or
             with `num_items_in_batch` a sum over that number (see `loss.cross_entropy`).
+        skip_logits: give `loss` alone, by `token_loss`; `logits` are then (B, 0, V).
         The other arguments are those of `Decoder.forward`.
 
         Raises:
@@ -90,8 +93,13 @@ class CausalLM(PreTrainedModel):
             output_router_logits=output_router_logits,
         )
         h_BTD = base.last_hidden_state
+        loss = None
+        if skip_logits and labels is not None:
+            loss = self.token_loss(h_BTD, labels, num_items_in_batch=num_items_in_batch)
+            h_BTD = h_BTD[:, :0]
         logits_BTV = self.logits(h_BTD[:, -logits_to_keep:] if logits_to_keep else h_BTD)
-        loss = None if labels is None else causal_lm_loss(logits_BTV, labels, items=num_items_in_batch)
+        if labels is not None and not skip_logits:
+            loss = causal_lm_loss(logits_BTV, labels, items=num_items_in_batch)
         aux_loss = None
         if base.router_logits and self.moe is not None:
             valid_M = None if attention_mask is None else attention_mask.bool().flatten()
@@ -122,18 +130,30 @@ class CausalLM(PreTrainedModel):
         labels_BT: Tensor,
         *,
         num_items_in_batch: Tensor | int | None = None,
-        chunk: int = CHUNK,
+        chunk: int | None = None,
     ) -> Tensor:
         """The loss that `forward` gives for the last hidden states, without ever holding all logits.
 
-        At most `chunk` tokens' logits exist at a time; tokens without a label cost nothing.
+        At most `chunk` tokens' logits exist at a time, by default as many as take a quarter of a gigabyte; tokens
+        without a label cost nothing.
         """
         labels_M = next_tokens(labels_BT).flatten()
         kept = labels_M != IGNORED
         hidden_MD = h_BTD.flatten(0, 1)[kept]
         return chunked_cross_entropy(
-            self.logits, hidden_MD, labels_M[kept], items=num_items_in_batch, chunk=chunk
+            self.logits,
+            hidden_MD,
+            labels_M[kept],
+            items=num_items_in_batch,
+            chunk=chunk or chunk_of(self.lm_head.out_features),
+            weights=self._head_weights(),
         )
+
+    def _head_weights(self) -> Iterator[Tensor]:
+        """What `logits` computes with."""
+        yield from self.lm_head.parameters()
+        if self.lm_transform is not None:
+            yield from self.lm_transform.parameters()
 
     @property
     def vocabulary_size(self) -> int:

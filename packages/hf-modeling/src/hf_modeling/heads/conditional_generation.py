@@ -15,7 +15,7 @@ from hf_modeling.generation.conditional_many import generate_many
 from hf_modeling.heads.parts import build_lm_head
 from hf_modeling.init import without_weights
 from hf_modeling.layers.base import META
-from hf_modeling.loss import CHUNK, IGNORED, chunked_cross_entropy, cross_entropy
+from hf_modeling.loss import IGNORED, chunk_of, chunked_cross_entropy, cross_entropy
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.outputs import BaseModelOutputWithPooling, Seq2SeqLMOutput
 from hf_modeling.seq2seq import Seq2Seq, seq2seq_spec
@@ -80,12 +80,14 @@ class ConditionalGeneration(PreTrainedModel):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         logits_to_keep: int = 0,
+        skip_logits: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Seq2SeqLMOutput:
         """Logits (B, T, V) of each next token of the answer, or of the last `logits_to_keep` if that is not 0.
 
         labels: (B, T), the answer itself; -100 is left out. They give `loss`, and the decoder's input where
             that is left out. The loss is a mean, or with `num_items_in_batch` a sum over that number.
+        skip_logits: give `loss` alone, by `token_loss`; `logits` are then (B, 0, V).
         The other arguments are those of `Seq2Seq.forward`.
 
         Raises:
@@ -107,9 +109,15 @@ class ConditionalGeneration(PreTrainedModel):
             output_hidden_states=output_hidden_states,
         )
         h_BTD = base.last_hidden_state
+        loss = None
+        if skip_logits and labels is not None:
+            loss = self.token_loss(h_BTD, labels, num_items_in_batch=num_items_in_batch)
+            h_BTD = h_BTD[:, :0]
         logits_BTV = self.logits(h_BTD[:, -logits_to_keep:] if logits_to_keep else h_BTD)
+        if labels is not None and not skip_logits:
+            loss = cross_entropy(logits_BTV, labels, items=num_items_in_batch)
         return Seq2SeqLMOutput(
-            loss=None if labels is None else cross_entropy(logits_BTV, labels, items=num_items_in_batch),
+            loss=loss,
             logits=logits_BTV,
             past_key_values=base.past_key_values,
             decoder_hidden_states=base.decoder_hidden_states,
@@ -133,13 +141,18 @@ class ConditionalGeneration(PreTrainedModel):
         labels_BT: Tensor,
         *,
         num_items_in_batch: Tensor | int | None = None,
-        chunk: int = CHUNK,
+        chunk: int | None = None,
     ) -> Tensor:
         """The loss that `forward` gives for the decoder's last hidden states, without ever holding all logits."""
         labels_M = labels_BT.flatten()
         kept = labels_M != IGNORED
         return chunked_cross_entropy(
-            self.logits, h_BTD.flatten(0, 1)[kept], labels_M[kept], items=num_items_in_batch, chunk=chunk
+            self.logits,
+            h_BTD.flatten(0, 1)[kept],
+            labels_M[kept],
+            items=num_items_in_batch,
+            chunk=chunk or chunk_of(self.lm_head.out_features),
+            weights=self.lm_head.parameters(),
         )
 
     @property

@@ -44,6 +44,8 @@ class StepLayer(nn.Module):
 
     states: Mapping[str, State] = MappingProxyType({})
     """What it needs remembered between calls, as a mixer's; nearly always nothing."""
+    recompute: bool = False
+    """Of a block: whether its activations are computed again in the backward pass, not kept for it."""
 
     if TYPE_CHECKING:
 
