@@ -33,10 +33,12 @@ M = TypeVar("M", bound=PreTrainedModel)
 class Parallel(Generic[M]):
     """A rank's share of a model, ready to run.
 
-    model: it takes and gives what a model of its class does. held: what each of its tensors holds of the whole.
+    kind: the class of the whole model. model: the share; it takes and gives what a model of that class does.
+    held: what each of its tensors holds of the whole.
     summed: names whose gradients are still to be added up over `tp`. bytes_read: what loading read.
     """
 
+    kind: type[M]
     model: M
     dims: ParallelDims
     plan: Plan
@@ -44,6 +46,11 @@ class Parallel(Generic[M]):
     held: Mapping[str, Holding]
     summed: frozenset[str] = field(default_factory=frozenset)
     bytes_read: int = 0
+
+    @property
+    def parts(self) -> tuple[PreTrainedModel, ...]:
+        """The models this rank runs: one."""
+        return (self.model,)
 
 
 def parallelize(
@@ -78,6 +85,7 @@ def parallelize(
     )
     sharder.run(model)
     return Parallel(
+        kind=cls,
         model=model,
         dims=dims,
         plan=plan,

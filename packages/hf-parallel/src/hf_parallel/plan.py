@@ -57,13 +57,14 @@ class Unit:
 class Plan:
     """What a layout makes of a model.
 
-    spec: the spec of one rank's share; built like any other, it is the model that each rank runs.
+    whole: the spec of the whole model. spec: that of one rank's share; built like any other, it is what a rank runs.
     shapes: whole shapes of parameters and saved buffers by name; ties: a name to the one whose weight it is.
     placements: by name; what is not listed is whole.
     vocabulary: whole numbers of rows of the token table.
     """
 
     layout: ParallelSpec
+    whole: ModelSpec
     spec: ModelSpec
     units: tuple[Unit, ...]
     shapes: Mapping[str, tuple[int, ...]]
@@ -135,6 +136,7 @@ def make_plan(
             )
         return Plan(
             layout=layout,
+            whole=spec,
             spec=spec,
             units=(),
             shapes=shapes,
@@ -157,6 +159,7 @@ def make_plan(
     known = {name: held for name, held in planner.placements.items() if name in shapes}
     return Plan(
         layout=layout,
+        whole=spec,
         spec=replace(spec, blocks=blocks, embed=embed),
         units=tuple(planner.units),
         shapes=shapes,

@@ -19,6 +19,8 @@ from hf_modeling.spec import (
     GatedDelta,
     GatedExperts,
     GatedMlp,
+    GeometricAlibi,
+    InterleavedAlibi,
     KimiDelta,
     LatentAttention,
     Mamba2,
@@ -28,7 +30,6 @@ from hf_modeling.spec import (
     Norm,
     PlainExperts,
     RmsNorm,
-    SharedBias,
     SharedExpert,
     SharedKeyValue,
 )
@@ -139,8 +140,8 @@ def _attention(spec: Attention, ways: int) -> Share[Mixer] | Unsplit:
         return Unsplit(what, obstacle=Obstacle(what=what, divides=(spec.heads, spec.kv_heads)))
     if spec.index is not None:
         return Unsplit("its index chooses blocks for all heads")
-    if isinstance(spec.alibi, SharedBias):
-        return Unsplit("the stack makes one bias for all heads")
+    if spec.alibi is not None and not isinstance(spec.alibi, GeometricAlibi | InterleavedAlibi):
+        return Unsplit("its bias is trained for all heads together")
     norms = [spec.output_norm] if spec.output_norm is not None else []
     if spec.qk_norm is not None and spec.qk_norm.over == "width":
         norms.append(spec.qk_norm.norm)

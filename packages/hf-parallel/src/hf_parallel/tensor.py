@@ -24,7 +24,7 @@ from hf_modeling.layers.base import Mixer
 from hf_modeling.layers.embedding import ScaledEmbedding, rounded
 from hf_modeling.layers.moe import DualFfnLayer, MoeLayer
 from hf_modeling.model import PreTrainedModel
-from hf_modeling.spec import Attention, DecoderSpec, ModelSpec, SharedBias
+from hf_modeling.spec import Attention, DecoderSpec, GeometricAlibi, InterleavedAlibi, ModelSpec
 from hf_modeling.step import Step
 from hf_parallel.collectives import (
     Spread,
@@ -208,8 +208,7 @@ def _own_slopes(spec: ModelSpec, path: str, base: str, group: ProcessGroup) -> A
     assert isinstance(spec, DecoderSpec), "biases by distance belong to decoders"
     mixer = mixer_of(spec.blocks[int(path.removeprefix(f"{base}layers.").split(".")[0])])
     assert isinstance(mixer, Attention), "biases by distance belong to attention"
-    assert mixer.alibi is not None, "this layer has a bias"
-    assert not isinstance(mixer.alibi, SharedBias), "shared biases are not split"
+    assert isinstance(mixer.alibi, GeometricAlibi | InterleavedAlibi), "other biases are not split"
     assert mixer.scale is not None, "a share says its scale"
     ways, rank = group.size(), group.rank()
     own = AlibiBias(mixer.alibi, mixer.heads * ways, mixer.scale)

@@ -32,7 +32,7 @@ class Weights(Protocol):
 class CheckpointWeights:
     """A checkpoint's tensors through the weight table's rules; only the parts that are asked for are touched."""
 
-    def __init__(self, source: Source, plan: LoadPlan, prefix: str) -> None:
+    def __init__(self, source: Source, plan: LoadPlan, prefix: str, ties: Mapping[str, str]) -> None:
         self.bytes_read = 0
         self._source = source
         self._made_by: dict[str, tuple[Step, int]] = {
@@ -40,6 +40,9 @@ class CheckpointWeights:
             for step in plan.steps
             for number, name in enumerate(step.outputs)
         }
+        for name, owner in ties.items():  # a checkpoint may keep a shared weight under either name
+            if name in self._made_by:
+                self._made_by.setdefault(owner, self._made_by[name])
 
     def read(self, name: str, region: Region) -> Tensor:
         step, number = self._made_by[name]

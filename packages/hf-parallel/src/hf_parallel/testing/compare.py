@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf_config import AutoConfig, PreTrainedConfig
+from hf_config import PreTrainedConfig
+from hf_config.registry import config_class
 from hf_modeling.classes import find_class
 from hf_modeling.model import PreTrainedModel
 from hf_parallel.gradients import local
@@ -42,7 +43,7 @@ class Case:
     steps: int = 0
     max_norm: float | None = None
     ragged: bool = True
-    lr: float = 1e-3
+    lr: float = 1e-4
 
 
 @final
@@ -60,7 +61,7 @@ class Seen:
 
 def config_of(case: Case) -> PreTrainedConfig:
     """The case's config."""
-    return AutoConfig.for_model(case.model, **case.config)
+    return config_class(case.model).from_dict({**case.config})  # unlike a keyword, a key may be nobody's
 
 
 def class_of(case: Case) -> type[PreTrainedModel]:
@@ -86,7 +87,7 @@ def run_case(case: Case, layout: ParallelSpec, options: ParallelOptions) -> Seen
     """One step of the case on this rank of `layout`, and `case.steps` more of AdamW."""
     dims = ParallelDims(layout)
     parallel = parallelize(class_of(case), config_of(case), dims, options=options)
-    parallel.model.train()
+    parallel.model.eval()  # dropout draws other numbers on other layouts
     return take_steps(case, parallel)
 
 
@@ -99,7 +100,7 @@ def take_steps(case: Case, parallel: Parallel[PreTrainedModel]) -> Seen:
     grads = {
         name: array(local(p.grad)) for name, p in parallel.model.named_parameters() if p.grad is not None
     }
-    optimizer = torch.optim.AdamW(parallel.model.parameters(), lr=case.lr, foreach=False)
+    optimizer = torch.optim.AdamW(parallel.model.parameters(), lr=case.lr, eps=1e-6, foreach=False)
     for step in range(case.steps):
         if step:
             train_step(
@@ -182,6 +183,4 @@ def assert_equal(seen: Sequence[Seen], one: Seen, case: Case, *, tolerance: floa
             alone = torch.from_numpy(wanted[name])
             assert not tensor.isnan().any(), f"no rank holds all of {name}"
             worst = float((tensor - alone).abs().max())
-            # One step of AdamW moves by the sign of tiny gradients: what rounding flips is a share of lr.
-            limit = tolerance if kind == "grads" else max(tolerance, 0.02 * case.lr)
-            assert worst < limit, f"{kind} of {name} differ by {worst:.2e}"
+            assert worst < tolerance, f"{kind} of {name} differ by {worst:.2e}"
