@@ -22,7 +22,7 @@ from hf_modeling.weights.ops import (
     Stack,
     Transpose,
 )
-from hf_parallel.regions import Region, Span, Spans, take, whole
+from hf_parallel.regions import Region, Span, Spans, shape_of, take, whole
 
 Read = Callable[[int, Region], Tensor]
 """Some rows of the input of that number."""
@@ -141,7 +141,7 @@ def _stacked(experts: int, shape: Shape, names: int, region: Region, read: Read)
             made.append(_joined(pieces, 0, inner, read))
     if made:
         return torch.stack(made)
-    return read(0, tuple(() for _ in shape)).unsqueeze(0)[:0]
+    return read(0, tuple(() for _ in shape)).new_empty(shape_of(region))
 
 
 def _unstacked(shape: Shape, names: int, number: int, region: Region, read: Read) -> Tensor:
