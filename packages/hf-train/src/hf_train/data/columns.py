@@ -20,7 +20,11 @@ def inner_model(model: nn.Module) -> nn.Module:
     while True:
         # A wrapper of peft has the module whose layers it changed as `base_model.model`.
         base = getattr(model, "base_model", None)
-        if isinstance(base, nn.Module) and base is not model and hasattr(model, "peft_config"):
+        if (
+            isinstance(base, nn.Module)
+            and base is not model
+            and getattr(model, "peft_config", None) is not None
+        ):
             inside = getattr(base, "model", None)
             if isinstance(inside, nn.Module):
                 model = inside

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import Any, Self, final
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from hf_train.data.batches import StatefulBatches, batch_seed, own_randomness, seed_generators
 from hf_train.data.stream import BatchStream, StreamBatch
@@ -19,7 +19,9 @@ class DataState:
     """How far the data was taken: plain numbers and mappings, saved with a checkpoint.
 
     `batches` of `epoch` were trained on by each process; `rows` is the length of the dataset, None for a stream,
-    for which `positions` says where each of the workers is and `turn` whose batch comes next.
+    for which `positions` says where each of the workers is and `turn` whose batch comes next. A step had
+    `accumulation` batches of `batch_rows` rows from each of `world` shares of the data, and the run `processes`
+    (0: not known).
     """
 
     epoch: int = 0
@@ -28,13 +30,15 @@ class DataState:
     batch_rows: int = 1
     world: int = 1
     workers: int = 0
+    accumulation: int = 1
+    processes: int = 0
     turn: int = 0
     positions: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name."""
-        names = ("epoch", "batches", "rows", "batch_rows", "world", "workers", "turn")
-        return {**{name: getattr(self, name) for name in names}, "positions": dict(self.positions)}
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {**values, "positions": dict(self.positions)}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -51,9 +55,16 @@ class Feed:
     """
 
     def __init__(
-        self, loader: Iterable[Any], *, seed: int, world: int = 1, batch_rows: int = 1, workers: int = 0
+        self,
+        loader: Iterable[Any],
+        *,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        batch_rows: int = 1,
+        workers: int = 0,
     ) -> None:
-        self.loader, self.seed, self.world = loader, seed, world
+        self.loader, self.seed, self.rank, self.world = loader, seed, rank, world
         self.batch_rows, self.workers = batch_rows, workers
         self.epoch = self.batches = self.turn = 0
         self.positions: dict[int, Mapping[str, Any]] = {}
@@ -62,10 +73,13 @@ class Feed:
         dataset: object = loader.dataset if isinstance(loader, DataLoader) else None
         self._stream = dataset if isinstance(dataset, BatchStream) else None
         self._seeded = self._sampler is not None or self._stream is not None
+        own = isinstance(loader, DataLoader) and isinstance(loader.sampler, DistributedSampler)
+        # A loader of another make gives all batches to all processes, unless its sampler knows of them.
+        self._dealt = 1 if self._seeded or own else world
 
     def __len__(self) -> int:
         """Batches in an epoch. Raises TypeError if that is not known."""
-        return len(self.loader)  # type: ignore[arg-type]  # as documented
+        return len(self.loader) // self._dealt  # type: ignore[arg-type]  # as documented
 
     def epoch_from(self, epoch: int, state: DataState | None = None) -> Iterator[Any]:
         """The batches of `epoch`, after those that `state` says were taken of it."""
@@ -80,17 +94,17 @@ class Feed:
             self._stream.move(epoch, self.positions if resumed else None, self.turn)
         return self._draw(0 if self._seeded else self.batches)
 
-    def state(self) -> DataState:
-        """How far the data was taken."""
+    def state(self, *, done: bool = False) -> DataState:
+        """How far the data was taken; with `done` the epoch is over and the next one not begun."""
         return DataState(
-            epoch=self.epoch,
-            batches=self.batches,
+            epoch=self.epoch + done,
+            batches=0 if done else self.batches,
             rows=self.rows,
             batch_rows=self.batch_rows,
             world=self.world,
             workers=self.workers,
-            turn=self.turn,
-            positions=dict(self.positions),
+            turn=0 if done else self.turn,
+            positions={} if done else dict(self.positions),
         )
 
     @property
@@ -136,7 +150,7 @@ class Feed:
     def _draw(self, skipped: int) -> Iterator[Any]:
         with own_randomness():
             seed_generators(batch_seed(self.seed, self.epoch, -1))
-            batches = iter(self.loader)
+            batches = self._own(iter(self.loader))
             # A sampler of torch draws its order when the first batch is asked for.
             first = next(islice(batches, skipped, None), self)
         while first is not self:
@@ -149,6 +163,13 @@ class Feed:
                 if not self._seeded:
                     seed_generators(batch_seed(self.seed, self.epoch, self.batches))
                 first = next(batches, self)
+
+    def _own(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """This process's batches of a loader that gives all; a round that is not full is left out."""
+        if self._dealt == 1:
+            return batches
+        rounds = iter(lambda: list(islice(batches, self._dealt)), [])
+        return (group[self.rank] for group in rounds if len(group) == self._dealt)
 
     def _taken(self, batch: Any) -> Any:
         if not isinstance(batch, StreamBatch):

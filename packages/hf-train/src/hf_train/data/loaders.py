@@ -79,10 +79,7 @@ def train_loader(
 def eval_loader(
     dataset: Any, collate: Collate, args: TrainingArguments, strategy: Strategy, *, batch_size: int
 ) -> DataLoader[Any]:
-    """A loader of this process's part of the data, each row once: batch i belongs to process i modulo their number.
-
-    Processes may get different numbers of rows and batches; gathering takes care of that.
-    """
+    """A loader of this process's part of the data: batch i belongs to process i modulo their number."""
     rows = row_count(dataset)
     if rows is None:
         stream = BatchStream(dataset, collate, batch_size=batch_size, seed=args.order_seed)
@@ -93,19 +90,27 @@ def eval_loader(
 
 @final
 class OwnBatches(Sampler[Any]):
-    """Every `world`-th batch of rows in order, from the `rank`-th on."""
+    """Every `world`-th batch of rows in order, from the `rank`-th on; equally many in all processes.
+
+    A process for which no batch is left gets the first one again, which does not count.
+    """
 
     def __init__(self, rows: int, batch_size: int, rank: int, world: int, seed: int) -> None:
         self.rows, self.batch_size, self.rank, self.world, self.seed = rows, batch_size, rank, world, seed
 
+    def counts(self, number: int) -> bool:
+        """Whether this process's batch `number` is one of the data's."""
+        return (number * self.world + self.rank) * self.batch_size < self.rows
+
     def __iter__(self) -> Iterator[IndexBatch]:
-        step = self.batch_size * self.world
-        for number, start in enumerate(range(self.rank * self.batch_size, self.rows, step)):
-            seed = batch_seed(self.seed, -1, number * self.world + self.rank)
-            yield IndexBatch(range(start, min(start + self.batch_size, self.rows)), seed)
+        for number in range(len(self)):
+            place = number * self.world + self.rank
+            start = place * self.batch_size if self.counts(number) else 0
+            rows = range(start, min(start + self.batch_size, self.rows))
+            yield IndexBatch(rows, batch_seed(self.seed, -1, place))
 
     def __len__(self) -> int:
-        return len(range(self.rank * self.batch_size, self.rows, self.batch_size * self.world))
+        return -(-self.rows // (self.batch_size * self.world))
 
 
 def _order(
