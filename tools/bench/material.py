@@ -5,6 +5,7 @@ Fixed seeds decide what is made, so both sides and every run see the same; neith
 
 import json
 import random
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,6 +31,18 @@ LLAMA_135M = {
 """A Llama of the size of SmolLM-135M, in fp32."""
 
 
+LLAMA_1B = LLAMA_135M | {
+    "hidden_size": 2048,
+    "intermediate_size": 5632,
+    "num_hidden_layers": 22,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+}
+"""A Llama of the size of TinyLlama-1.1B."""
+
+
 def llama_shapes(config: dict[str, int]) -> dict[str, tuple[int, ...]]:
     """Tensor names and shapes of a Llama checkpoint with tied embeddings, in the order of the layers."""
     width, inner, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
@@ -51,31 +64,37 @@ def llama_shapes(config: dict[str, int]) -> dict[str, tuple[int, ...]]:
     return shapes | {"model.norm.weight": (width,)}
 
 
-def write_llama(folder: Path, shards: int) -> None:
-    """Write the 135M-shaped Llama with random weights in `shards` safetensors files."""
+def write_llama(
+    folder: Path, shards: int, *, config: Mapping[str, object] = LLAMA_135M, dtype: str = "float32"
+) -> None:
+    """Write a Llama with random weights in `shards` safetensors files."""
     import torch
     from safetensors.torch import save_file
 
-    generator = torch.Generator().manual_seed(0)
-    shapes = llama_shapes({key: value for key, value in LLAMA_135M.items() if isinstance(value, int)})
-    tensors = {
-        name: torch.ones(shape) if len(shape) == 1 else torch.randn(shape, generator=generator) * 0.05
-        for name, shape in shapes.items()
-    }
-    (folder / "config.json").write_text(json.dumps(LLAMA_135M))
-    if shards == 1:
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        return
-    names = list(tensors)
+    generator, kind = torch.Generator().manual_seed(0), getattr(torch, dtype)
+    shapes = llama_shapes({key: value for key, value in config.items() if isinstance(value, int)})
+    if not config["tie_word_embeddings"]:
+        shapes["lm_head.weight"] = shapes["model.embed_tokens.weight"]
+    (folder / "config.json").write_text(json.dumps({**config, "torch_dtype": dtype}))
+    names = list(shapes)
     weight_map: dict[str, str] = {}
+    total = 0
     for index in range(shards):
-        file = f"model-{index + 1:05}-of-{shards:05}.safetensors"
-        held = names[index * len(names) // shards : (index + 1) * len(names) // shards]
+        file = f"model-{index + 1:05}-of-{shards:05}.safetensors" if shards > 1 else "model.safetensors"
+        held = {
+            name: (
+                torch.ones(shapes[name])
+                if len(shapes[name]) == 1
+                else torch.randn(shapes[name], generator=generator) * 0.05
+            ).to(kind)
+            for name in names[index * len(names) // shards : (index + 1) * len(names) // shards]
+        }
         weight_map |= dict.fromkeys(held, file)
-        save_file({name: tensors[name] for name in held}, folder / file, metadata={"format": "pt"})
-    total = sum(tensor.numel() * 4 for tensor in tensors.values())
-    index_file = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index_file))
+        total += sum(tensor.nbytes for tensor in held.values())
+        save_file(held, folder / file, metadata={"format": "pt"})
+    if shards > 1:
+        index_file = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index_file))
 
 
 def llama_135m(folder: Path) -> None:

@@ -50,16 +50,7 @@ def tiny(folder: Path) -> None:
 
 def half(folder: Path) -> None:
     """The 135M-shaped Llama in bfloat16 on disk, so that both sides map it."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    material.llama_135m(folder)
-    file = folder / "model.safetensors"
-    halved = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(file).items()}
-    file.unlink()
-    save_file(halved, file, metadata={"format": "pt"})
-    config = json.loads((folder / "config.json").read_text()) | {"torch_dtype": "bfloat16"}
-    (folder / "config.json").write_text(json.dumps(config))
+    material.write_llama(folder, 1, dtype="bfloat16")
 
 
 def prompt(rows: int, length: int, vocabulary: int, seed: int = 0) -> "Tensor":

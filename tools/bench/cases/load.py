@@ -1,10 +1,13 @@
-"""From a folder to a model whose weights have been read: time, peak memory, and how many bytes were copied.
+"""From a folder to a model: time, peak memory, and how many bytes were copied.
 
-Every weight is summed inside the timed part, so that mapping a file and reading it later gains nothing.
+In the rows called `load` every weight is summed inside the timed part, so that mapping a file and reading it
+later gains nothing. Those called `from-pretrained` time the call alone, with the files in the page cache.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from tools.bench import Case, Workload, material
@@ -32,17 +35,63 @@ def loading(parameters: Callable[[], "Iterable[nn.Parameter]"]) -> Workload:
     return workload
 
 
-def ours(folder: Path) -> Workload:
+def loading_alone(parameters: Callable[[], "Iterable[nn.Parameter]"]) -> Workload:
+    """A workload that times loading, and then reads one number of every weight."""
+
+    def workload() -> dict[str, float]:
+        start = perf_counter()
+        loaded = list(parameters())
+        seconds = perf_counter() - start
+        return {"check": sum(float(p.detach().flatten()[-1]) for p in loaded), "seconds": seconds}
+
+    return workload
+
+
+Timed = Callable[[Callable[[], "Iterable[nn.Parameter]"]], Workload]
+
+
+def ours(folder: Path, timed: Timed = loading) -> Workload:
     from hf_modeling import LlamaForCausalLM  # imported here, as what is timed is loading
 
-    return loading(lambda: LlamaForCausalLM.from_pretrained(folder).parameters())
+    return timed(lambda: LlamaForCausalLM.from_pretrained(folder).parameters())
 
 
-def peer(folder: Path) -> Workload:
+def peer(folder: Path, timed: Timed = loading) -> Workload:
     from transformers import LlamaForCausalLM, logging
 
     logging.disable_progress_bar()
-    return loading(lambda: LlamaForCausalLM.from_pretrained(folder).parameters())
+    return timed(lambda: LlamaForCausalLM.from_pretrained(folder).parameters())
+
+
+def half_135m(folder: Path) -> None:
+    """The 135M-shaped Llama in bfloat16."""
+    material.write_llama(folder, 1, dtype="bfloat16")
+
+
+def half_135m_sharded(folder: Path) -> None:
+    """The same in ten files."""
+    material.write_llama(folder, 10, dtype="bfloat16")
+
+
+def half_1b(folder: Path) -> None:
+    """The 1.1B-shaped Llama in bfloat16 (2.2 GB)."""
+    material.write_llama(folder, 1, config=material.LLAMA_1B, dtype="bfloat16")
+
+
+def half_1b_sharded(folder: Path) -> None:
+    """The same in ten files."""
+    material.write_llama(folder, 10, config=material.LLAMA_1B, dtype="bfloat16")
+
+
+def alone(name: str, prepare: Callable[[Path], None]) -> Case:
+    return Case(
+        name=name,
+        ours=partial(ours, timed=loading_alone),
+        peer=partial(peer, timed=loading_alone),
+        prepare=prepare,
+        goal=2.86,
+        fresh=True,
+    )
 
 
 CASES = (
@@ -55,4 +104,8 @@ CASES = (
         goal=1,
         fresh=True,
     ),
+    alone("from-pretrained-135m-bf16", half_135m),
+    alone("from-pretrained-135m-bf16-10-shards", half_135m_sharded),
+    alone("from-pretrained-1.1b-bf16", half_1b),
+    alone("from-pretrained-1.1b-bf16-10-shards", half_1b_sharded),
 )
