@@ -126,7 +126,6 @@ def test_a_device_by_name_is_the_whole_model(folder: Path) -> None:
         ),
         ({"model.layers": "cpu"}, r"leaves out \d+ modules with weights: model\.embed_tokens"),
         ({"": "gpu"}, "gives the model to 'gpu', which is no device"),
-        ({"": "cuda:0", "model.layers.1": "cuda:1"}, "spreads one model over cuda:0, cuda:1"),
     ],
 )
 def test_maps_that_do_not_fit(

@@ -1,14 +1,15 @@
 """`device_map`: which part of a model lives where, and bringing the parts that live elsewhere when they run.
 
-Everything runs on one device: the accelerator in the map, or the CPU. Parts mapped to the CPU beside an
-accelerator keep their weights in main memory and are copied over for each call; parts mapped to "disk" keep none
-at all: their loading steps run at each call, and what they made is dropped after it.
+A part on an accelerator runs there, and where a map names several, calls travel from one to the next. Parts mapped
+to the CPU beside an accelerator keep their weights in main memory and are copied to the first accelerator for each
+call; parts mapped to "disk" keep none at all: their loading steps run at each call, and what they made is dropped
+after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -16,15 +17,16 @@ from torch import Tensor, nn
 
 from hf_hub_io.errors import MissingPackageError
 from hf_modeling.errors import ModelingError
+from hf_modeling.travel import Resident, Returning
 
 if TYPE_CHECKING:
     from hf_modeling.weights.fill import Filler
     from hf_modeling.weights.plan import Step
     from hf_modeling.weights.slots import Slot
 
+CPU = torch.device("cpu")
 DISK = "disk"
 AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
-CPU = torch.device("cpu")
 
 
 class DeviceMapError(ModelingError, ValueError):
@@ -34,10 +36,19 @@ class DeviceMapError(ModelingError, ValueError):
 @final
 @dataclass(frozen=True, kw_only=True)
 class DeviceMap:
-    """Where each part lives. `parts` maps module names to a device, or to None for disk; "" is the whole model."""
+    """Where each part lives. `parts` maps module names to a device, or to None for disk; "" is the whole model.
+
+    `runs_on` is where parts without an accelerator of their own run, and where answers come back to.
+    """
 
     parts: Mapping[str, torch.device | None]
     runs_on: torch.device
+
+    @property
+    def accelerators(self) -> tuple[torch.device, ...]:
+        """The accelerators that the map names, in its order."""
+        named = (device for device in self.parts.values() if device is not None and device.type != "cpu")
+        return tuple(dict.fromkeys(named))
 
     def lives_on(self, path: str) -> torch.device | None:
         """The entry for the module `path`: its own or its nearest parent's."""
@@ -49,6 +60,11 @@ class DeviceMap:
         """Where loading puts a module's weights."""
         home = self.lives_on(path)
         return self.runs_on if home is None else home
+
+    def runs(self, path: str) -> torch.device:
+        """Where a module runs: where its weights are, if that is an accelerator."""
+        home = self.place(path)
+        return self.runs_on if home == CPU else home
 
 
 def plan_devices(
@@ -79,13 +95,8 @@ def plan_devices(
             f"device_map leaves out {len(bare)} modules with weights: {', '.join(bare[:5])}",
             fix='give every module a device, or the rest with the entry "": DEVICE',
         )
-    accelerators = {device for device in parts.values() if device is not None and device.type != "cpu"}
-    if len(accelerators) > 1:
-        raise DeviceMapError(
-            f"device_map spreads one model over {', '.join(sorted(map(str, accelerators)))}",
-            fix="use one accelerator with cpu and disk, or hf-parallel for several",
-        )
-    return DeviceMap(parts=parts, runs_on=accelerators.pop() if accelerators else CPU)
+    found = DeviceMap(parts=parts, runs_on=CPU)
+    return replace(found, runs_on=found.accelerators[0]) if found.accelerators else found
 
 
 def offload(model: nn.Module, devices: DeviceMap, filler: Filler, deferred: Iterable[Step]) -> None:
@@ -96,8 +107,19 @@ def offload(model: nn.Module, devices: DeviceMap, filler: Filler, deferred: Iter
         steps = {id(s): s for name in slots if (s := by_output.get(filler.owner(name))) is not None}
         if steps:
             _Deferred(filler, list(steps.values())).attach(unit)
-        elif devices.place(path) != devices.runs_on:
+        elif devices.place(path) != devices.runs(path):
             _Visiting(list(slots.values()), devices.runs_on).attach(unit)
+    if len(devices.accelerators) > 1:
+        spread(model, devices)
+
+
+def spread(model: nn.Module, devices: DeviceMap) -> None:
+    """Let a model whose weights are on several accelerators run there, and answer on the first."""
+    Returning(devices.runs_on).attach(model)
+    for path, unit in _units(model):
+        # By the weights themselves: tied ones are in one place, whatever the map says of the other.
+        homes = {parameter.device for parameter in unit.parameters()} & set(devices.accelerators)
+        Resident(homes.pop() if len(homes) == 1 else devices.runs(path)).attach(unit)
 
 
 @final
@@ -164,8 +186,6 @@ def _automatic(
         parts.add_module(name, child)
     whole = sorted({type(block).__name__ for _, block in _units(model)})
     memory: dict[int | str, int] = get_max_memory(None if max_memory is None else dict(max_memory))
-    first = min((place for place in memory if isinstance(place, int)), default=None)
-    memory = {place: size for place, size in memory.items() if not isinstance(place, int) or place == first}
     if policy != "sequential":
         memory = get_balanced_memory(parts, memory, whole, dtype, low_zero=policy == "balanced_low_0")
     plan: dict[str, torch.device | str | int] = infer_auto_device_map(parts, memory, whole, dtype)

@@ -95,6 +95,10 @@ class Step:
             found = self._memo[key] = make()
         return cast("T", found)
 
+    def forget(self) -> None:
+        """Let what was made once be made again: the step is somewhere else now."""
+        self._memo.clear()
+
     def mask(self, rule: MaskRule) -> Mask:
         """Who may look at whom in a layer with this rule."""
         found = self._memo.get(rule)
@@ -204,6 +208,8 @@ def begin(
     if cache is not None:
         step.past = step.offset = cache.length
         step.capacity, known_BS, before_B1 = cache.capacity, cache.valid_BS, cache.next_position_B1
+        if known_BS is not None and known_BS.device != device:  # the last layers may run elsewhere
+            known_BS, before_B1 = known_BS.to(device), None if before_B1 is None else before_B1.to(device)
         step.bound = step.past + new if step.capacity is None else step.capacity
     if attention_mask is not None and attention_mask.ndim == 4:
         step.custom, attention_mask = Mask(_checked_mask(step, attention_mask)), None

@@ -20,9 +20,10 @@ from hf_modeling.weights.errors import (
     UnexpectedWeightsError,
 )
 from hf_modeling.weights.fill import Filler
+from hf_modeling.weights.match import Patterns
 from hf_modeling.weights.plan import LoadPlan, plan_load
 from hf_modeling.weights.report import LoadReport
-from hf_modeling.weights.slots import find_slots
+from hf_modeling.weights.slots import Slot, find_slots
 from hf_modeling.weights.source import Source
 from hf_modeling.weights.table import MEMORY_PREFIX, WeightTable
 
@@ -74,6 +75,8 @@ def load_weights(
         skip=skip,
         where=where,
     )
+    if table.computed:
+        _keep_computed(plan, slots, table, options)
     refuse(plan, options, prefix=prefix, where=where)
     ties = _without_contradicted(ties, plan, source, table)
     filler = Filler(source, slots, ties, devices=options.devices, dtype=options.dtype, fp32=table.fp32)
@@ -88,7 +91,7 @@ def load_weights(
         fill_missing(
             [slots[name] for name in plan.missing], options.dtype, options.devices.place, options.std
         )
-    _move_constants(model, options.devices.runs_on)
+    _move_constants(model, options.devices)
     if len(options.devices.parts) > 1 or deferred:
         offload(model, options.devices, filler, deferred)
     return LoadReport(
@@ -122,6 +125,17 @@ def _without_contradicted(
     return held
 
 
+def _keep_computed(
+    plan: LoadPlan, slots: Mapping[str, Slot], table: WeightTable, options: LoadOptions
+) -> None:
+    """Let constants that the file lacks be what they were built as."""
+    patterns = Patterns([table.computed])
+    for name in [one for one in plan.missing if patterns.match(one)]:
+        del plan.missing[name]
+        slot = slots[name]
+        slot.put(slot.tensor.to(device=options.devices.place(slot.path), dtype=options.dtype))
+
+
 def refuse(plan: LoadPlan, options: LoadOptions, *, prefix: str, where: str) -> None:
     """Raise for everything that stands in the way and that the caller did not allow."""
     if plan.mismatched:
@@ -152,13 +166,13 @@ def _blame(mismatch: Mismatch, sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{field} = {size}" for field, size in sizes.items() if size in wrong)
 
 
-def _move_constants(model: nn.Module, device: torch.device) -> None:
-    """Buffers that no checkpoint holds are real from the start; they go where the model runs."""
+def _move_constants(model: nn.Module, devices: DeviceMap) -> None:
+    """Buffers that no checkpoint holds are real from the start; they go where their module runs."""
     for path, module in model.named_modules():
         for name in module._non_persistent_buffers_set:
             if (buffer := module._buffers.get(name)) is not None:
                 assert not buffer.is_meta, f"constant {path}.{name} was built on meta; give it device='cpu'"
-                module._buffers[name] = buffer.to(device)
+                module._buffers[name] = buffer.to(devices.runs(path))
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
