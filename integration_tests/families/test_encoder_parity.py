@@ -122,6 +122,8 @@ def asked(pair: Pair, rows: int, *, seed: int = 1) -> dict[str, Tensor]:
         return inputs(pair.row, rows, seed=seed)
     # The peer's ERNIE does not bring further inputs of choices into one batch.
     flat = inputs(replace(pair.row, more={}), rows * CHOICES, seed=seed)
+    # Nor does its ModernBERT reckon means of choices without a mask.
+    flat["attention_mask"] = torch.ones_like(flat["input_ids"])
     return {name: tensor.view(rows, CHOICES, *tensor.shape[1:]) for name, tensor in flat.items()}
 
 

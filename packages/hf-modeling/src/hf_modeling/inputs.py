@@ -53,6 +53,14 @@ def unknown_segments() -> InputError:
     )
 
 
+def beyond_positions(tokens: int, count: int) -> InputError:
+    """For texts longer than the table of positions."""
+    return InputError(
+        f"a text of {tokens} tokens, and this model knows {count} positions",
+        fix=f"cut texts to {count} tokens: tokenizer(..., truncation=True, max_length={count})",
+    )
+
+
 def outside_page(bbox_BT4: Tensor, size: int) -> InputError:
     """For boxes that are not left, top, right and bottom on a page of `size` by `size`."""
     inside = bbox_BT4.shape[-1:] == (4,)

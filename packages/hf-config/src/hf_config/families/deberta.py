@@ -1,8 +1,10 @@
+from collections.abc import Mapping
 from typing import ClassVar
 
 from hf_config.base import PreTrainedConfig
 from hf_config.derive import Activation, position_terms, width
 from hf_config.record import completed, derived, record
+from hf_hub_io.jsonio import JsonValue
 
 
 @record
@@ -10,6 +12,8 @@ class DebertaConfig(PreTrainedConfig):
     """DeBERTa: attention over contents and relative positions apart."""
 
     model_type: ClassVar[str] = "deberta"
+
+    UNIMPLEMENTED: ClassVar[Mapping[str, JsonValue]] = {"talking_head": False}
 
     vocab_size: int = 50265
     hidden_size: int = 768
@@ -28,6 +32,7 @@ class DebertaConfig(PreTrainedConfig):
     pad_token_id: int | None = 0
     position_biased_input: bool = True
     pos_att_type: tuple[str, ...] | None = completed(position_terms)
+    cls_dropout: float | None = None
     pooler_dropout: float = 0.0
     pooler_hidden_act: Activation = "gelu"
     legacy: bool = True

@@ -28,6 +28,13 @@ class DebertaV2Config(PreTrainedConfig):
     pad_token_id: int | None = 0
     position_biased_input: bool = True
     pos_att_type: tuple[str, ...] | None = completed(position_terms)
+    share_att_key: bool | None = None
+    position_buckets: int | None = None
+    norm_rel_ebd: str | None = None
+    conv_kernel_size: int | None = None
+    conv_groups: int | None = None
+    conv_act: Activation | None = None
+    cls_dropout: float | None = None
     pooler_dropout: float = 0.0
     pooler_hidden_act: Activation = "gelu"
     legacy: bool = True

@@ -24,10 +24,12 @@ from hf_modeling.layers.block import (
     TwoNormParallelLayer,
     join,
 )
+from hf_modeling.layers.convolved import ConvolvedLayer, SameConv
 from hf_modeling.layers.cross import CrossedNormedSumLayer, CrossedPreNormLayer
 from hf_modeling.layers.per_layer import PerLayerInputLayer, ScaledSandwichLayer
 from hf_modeling.spec import (
     Block,
+    Convolved,
     Crossed,
     FfnOnly,
     MixerOnly,
@@ -54,6 +56,8 @@ def build_block(spec: Block, layer: int, building: Building) -> StepLayer:
             return PostNormLayer(*_branches(spec, layer, building))
         case NormedSum():
             return NormedSumLayer(*_branches(spec, layer, building))
+        case Convolved():
+            return _convolved(spec, layer, building)
         case NormedStream():
             return NormedStreamLayer(*_branches(spec, layer, building))
         case Sandwich():
@@ -75,8 +79,13 @@ def build_block(spec: Block, layer: int, building: Building) -> StepLayer:
             assert_never(spec)
 
 
+def _convolved(spec: Convolved, layer: int, building: Building) -> StepLayer:
+    conv = SameConv(building.width, spec.kernel, spec.groups, PLAIN[spec.activation], spec.conv_dropout)
+    return ConvolvedLayer(*_branches(spec, layer, building), conv, build_norm(spec.conv_norm, building.width))
+
+
 def _branches(
-    spec: PreNorm | PostNorm | NormedSum | NormedStream, layer: int, building: Building
+    spec: PreNorm | PostNorm | NormedSum | NormedStream | Convolved, layer: int, building: Building
 ) -> Branches:
     return (
         build_mixer(spec.mixer, layer, building),

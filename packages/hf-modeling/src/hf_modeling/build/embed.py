@@ -17,6 +17,7 @@ from hf_modeling.layers.embedding import (
     ScaledEmbedding,
     SinusoidPositionsLayer,
     Stem,
+    StoredSinusoidPositionsLayer,
     TokenTypesLayer,
     TypesLayer,
 )
@@ -30,6 +31,7 @@ from hf_modeling.spec import (
     PerLayerEmbedding,
     Positions,
     SinusoidPositions,
+    StoredSinusoidPositions,
     Types,
 )
 
@@ -50,6 +52,8 @@ def build_positions(spec: Positions, width: int) -> PositionLayer:
             return LearnedPositionsLayer(count, width, offset)
         case SinusoidPositions(range=steps, offset=offset):
             return SinusoidPositionsLayer(width, width // 2 - 1 if steps == "closed" else width / 2, offset)
+        case StoredSinusoidPositions(count=count):
+            return StoredSinusoidPositionsLayer(count, width)
         case _:
             assert_never(spec)
 
@@ -67,6 +71,7 @@ def build_stem(spec: Embed, width: int) -> Stem | None:
         return None
     stem = Stem(project if spec.projection == "before" else None, token_types, positions, norm, spec.dropout)
     stem.project_out = project if spec.projection == "after" else None
+    stem.positions_last = spec.norm_at == "before_positions"
     stem.ignores_types = spec.token_types == 0
     if spec.added:
         stem.added = nn.ModuleList(build_added(added, dim) for added in spec.added)

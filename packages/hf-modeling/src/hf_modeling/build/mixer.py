@@ -7,6 +7,7 @@ from typing import assert_never
 from hf_modeling.build.attention import build_attention
 from hf_modeling.build.others import (
     build_differential,
+    build_disentangled,
     build_gated_delta,
     build_kimi_delta,
     build_latent,
@@ -25,6 +26,7 @@ from hf_modeling.spec import (
     Attention,
     AttentionBesideMamba,
     DifferentialAttention,
+    DisentangledAttention,
     GatedDelta,
     KimiDelta,
     LatentAttention,
@@ -47,6 +49,8 @@ def build_mixer(spec: MixerSpec, layer: int, building: Building) -> Mixer:
             return build_attention(spec, layer, building)
         case LatentAttention():
             return build_latent(spec, layer, building)
+        case DisentangledAttention():
+            return build_disentangled(spec, building)
         case GatedDelta():
             return build_gated_delta(spec, layer, building)
         case KimiDelta():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hf_modeling.build.attention import build_attention, choose_attend, scale_by_position
 from hf_modeling.build.norm import build_norm
 from hf_modeling.build.shared import Building
@@ -9,13 +11,18 @@ from hf_modeling.errors import SpecError
 from hf_modeling.layers.attend import EagerAttend
 from hf_modeling.layers.attention import Scoring
 from hf_modeling.layers.delta import GatedDeltaLayer, KimiDeltaLayer, LightningLayer
+from hf_modeling.layers.disentangled import DisentangledAttentionLayer
 from hf_modeling.layers.latent import Indexer, LatentAttentionLayer, LatentNorms
 from hf_modeling.layers.mamba import Mamba1Layer, Mamba2Layer
+from hf_modeling.layers.relative import shared_bias
 from hf_modeling.layers.special import DifferentialAttentionLayer, MixtureOfAttentionLayer, PairLayer
 from hf_modeling.spec import (
     AttentionBesideMamba,
+    Bidirectional,
     Causal,
     DifferentialAttention,
+    DisentangledAttention,
+    DistanceTable,
     GatedDelta,
     KimiDelta,
     LatentAttention,
@@ -46,6 +53,16 @@ def build_latent(spec: LatentAttention, layer: int, building: Building) -> Laten
     if spec.position_scale is not None:
         built.query_stages = (scale_by_position(spec.position_scale),)
     return built
+
+
+def build_disentangled(spec: DisentangledAttention, building: Building) -> DisentangledAttentionLayer:
+    """Attention over contents and distances apart."""
+    table = building.relative if isinstance(building.relative, DistanceTable) else None
+    scale = ((1 + len(spec.terms)) * spec.head_dim) ** -0.5
+    scoring = replace(
+        _scoring(scale, building, Bidirectional(), spec.dropout, biased=True), alibi=shared_bias
+    )
+    return DisentangledAttentionLayer(spec, table, scoring, building.width)
 
 
 def build_gated_delta(spec: GatedDelta, layer: int, building: Building) -> GatedDeltaLayer:
@@ -123,7 +140,14 @@ def build_pair(spec: AttentionBesideMamba, layer: int, building: Building) -> Pa
     return PairLayer(attention, mamba, spec.attention_input, spec.attention_output)
 
 
-def _scoring(scale: float, building: Building, rule: MaskRule = Causal(), dropout: float = 0.0) -> Scoring:
+def _scoring(
+    scale: float,
+    building: Building,
+    rule: MaskRule = Causal(),
+    dropout: float = 0.0,
+    *,
+    biased: bool = False,
+) -> Scoring:
     eager = EagerAttend(scale=scale)
-    attend = choose_attend(eager, rule, building.backend)
+    attend = choose_attend(eager, rule, building.backend, alibi=biased)
     return Scoring(attend=attend, eager=eager, rule=rule, dropout=dropout)

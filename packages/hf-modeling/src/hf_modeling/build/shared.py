@@ -18,6 +18,7 @@ from hf_modeling.spec import (
     GeometricAlibi,
     InterleavedAlibi,
     Mixer,
+    Relative,
     Rope,
     ScaledSandwich,
     SharedBias,
@@ -31,12 +32,13 @@ from hf_modeling.spec import (
 class Building:
     """The model's width and attention backend (None: the fastest that fits), and what layers have in common.
 
-    `lenders` are the layers whose keys and values later layers borrow.
+    `lenders` are the layers whose keys and values later layers borrow, `relative` is what all know of distances.
     """
 
     width: int
     backend: Backend | None = None
     lenders: frozenset[int] = frozenset()
+    relative: Relative | None = None
     _rotaries: dict[Rope, Rotary] = field(default_factory=dict)
     _alibis: dict[tuple[GeometricAlibi | InterleavedAlibi, int, float], AlibiBias] = field(
         default_factory=dict
@@ -71,7 +73,7 @@ def start(spec: StackSpec, backend: Backend | None = None) -> Building:
     mixers = (mixer_of(block) for block in spec.blocks)
     sources = (mixer.kv for mixer in mixers if isinstance(mixer, Attention))
     lenders = frozenset(source.layer for source in sources if isinstance(source, SharedKeyValue))
-    return Building(width=spec.width, backend=backend, lenders=lenders)
+    return Building(width=spec.width, backend=backend, lenders=lenders, relative=spec.relative)
 
 
 def mixer_of(block: Block) -> Mixer | None:

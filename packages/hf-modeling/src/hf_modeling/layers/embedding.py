@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor, nn
 
-from hf_modeling.inputs import outside_page, unknown_segments
+from hf_modeling.inputs import beyond_positions, outside_page, unknown_segments
 from hf_modeling.layers.base import META, Embedding, Layer, Linear
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ class LearnedPositionsLayer(PositionLayer):
         self.offset = offset
 
     def forward(self, step: Step, dtype: torch.dtype) -> Tensor:
-        if step.offset is not None:
-            first = step.offset + self.offset
-            return self.weight[None, first : first + step.new]
-        return self.weight[step.positions_BT + self.offset]
+        return rows_of(self.weight, step, self.offset)
 
     def init_weights(self, std: float) -> None:
         nn.init.normal_(self.weight, std=std)
@@ -86,6 +83,44 @@ class SinusoidPositionsLayer(PositionLayer):
         angles_BTJ = positions_BT1 * SINUSOID_BASE**-exponents_J
         table_BTD = torch.cat((angles_BTJ.sin(), angles_BTJ.cos()), dim=-1)
         return nn.functional.pad(table_BTD, (0, self.width % 2)).to(dtype)
+
+
+@final
+class StoredSinusoidPositionsLayer(PositionLayer):
+    """All sines, then all cosines, of position / 10000^(2j / D), as a table that checkpoints hold."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", sinusoids(count, width))
+
+    if TYPE_CHECKING:
+        weight: Tensor
+
+    def forward(self, step: Step, dtype: torch.dtype) -> Tensor:
+        return rows_of(self.weight, step, 0).to(dtype)
+
+
+def sinusoids(count: int, width: int) -> Tensor:
+    """The table (count, D), worked out in float64."""
+    positions_P1 = torch.arange(count, dtype=torch.float64, device="cpu")[:, None]
+    exponents_D = torch.arange(width, device="cpu") // 2 * (2 / width)
+    angles_PD = positions_P1 / SINUSOID_BASE ** exponents_D.double()
+    return torch.cat((angles_PD[:, 0::2].sin(), angles_PD[:, 1::2].cos()), dim=1).float()
+
+
+def rows_of(weight_PD: Tensor, step: Step, offset: int) -> Tensor:
+    """The rows of a table of positions, (B or 1, T, D), `offset` further down.
+
+    Raises:
+        InputError: a position beyond the table.
+    """
+    count = weight_PD.shape[0]
+    if step.offset is not None:
+        first = step.offset + offset
+        if first + step.new > count:
+            raise beyond_positions(step.offset + step.new, count - offset)
+        return weight_PD[None, first : first + step.new]
+    return weight_PD[step.positions_BT + offset]
 
 
 @final
@@ -167,7 +202,8 @@ class Stem(nn.Module):
     """What embeddings pass through before the first block: projection, segments, positions, norm, dropout.
 
     Each part is None where the family has none; a family that has none of them has no stem. `added` is what
-    further inputs add; `ignores_types` says that segments are accepted where there is no vector for them.
+    further inputs add; `ignores_types` says that segments are accepted where there is no vector for them; with
+    `positions_last` positions come after the norm.
     """
 
     def __init__(
@@ -184,6 +220,7 @@ class Stem(nn.Module):
         self.project_out: Linear | None = None
         self.added = nn.ModuleList()
         self.ignores_types = False
+        self.positions_last = False
 
     if TYPE_CHECKING:
 
@@ -198,9 +235,11 @@ class Stem(nn.Module):
             raise unknown_segments()
         for added in self.added:
             h_BTD = h_BTD + added(step)
+        if self.norm is not None and self.positions_last:
+            h_BTD = self.norm(h_BTD)
         if self.positions is not None:
             h_BTD = h_BTD + self.positions(step, h_BTD.dtype)
-        if self.norm is not None:
+        if self.norm is not None and not self.positions_last:
             h_BTD = self.norm(h_BTD)
         h_BTD = nn.functional.dropout(h_BTD, self.dropout, self.training)
         return h_BTD if self.project_out is None else self.project_out(h_BTD)

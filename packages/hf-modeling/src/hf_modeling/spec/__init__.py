@@ -28,6 +28,7 @@ from hf_modeling.spec.attention import (
 )
 from hf_modeling.spec.block import (
     Block,
+    Convolved,
     Crossed,
     FfnOnly,
     MixerOnly,
@@ -44,6 +45,7 @@ from hf_modeling.spec.block import (
     Weighted,
 )
 from hf_modeling.spec.cross import CrossAttention
+from hf_modeling.spec.disentangled import DisentangledAttention
 from hf_modeling.spec.embed import (
     Added,
     Boxes,
@@ -53,6 +55,7 @@ from hf_modeling.spec.embed import (
     PerLayerEmbedding,
     Positions,
     SinusoidPositions,
+    StoredSinusoidPositions,
     Types,
 )
 from hf_modeling.spec.ffn import ChannelMix, DualFfn, Ffn, GatedMlp, Mlp
@@ -129,11 +132,13 @@ __all__ = [
     "ChosenSoftmax",
     "Chunk",
     "ClampedSwiglu",
+    "Convolved",
     "CrossAttention",
     "Crossed",
     "DecoderInput",
     "DecoderSpec",
     "DifferentialAttention",
+    "DisentangledAttention",
     "DistanceTable",
     "DualFfn",
     "DynamicScaling",
@@ -225,6 +230,7 @@ __all__ = [
     "SparseMixer",
     "StackSpec",
     "StartToken",
+    "StoredSinusoidPositions",
     "Sum",
     "SumRenorm",
     "TextHead",

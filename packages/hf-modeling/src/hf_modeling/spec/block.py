@@ -95,6 +95,26 @@ class NormedSum:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Convolved:
+    """norm(y + activation(conv(h))), y being what `NormedSum` makes of h (the first block of DeBERTa v2).
+
+    The convolution has an odd `kernel` of tokens in `groups` of channels; padding counts as zeros.
+    """
+
+    mixer: Mixer
+    mixer_norm: Norm
+    ffn: Ffn
+    ffn_norm: Norm
+    kernel: int
+    groups: int
+    activation: PlainActivation
+    conv_norm: Norm
+    mixer_residual: Residual = Sum()
+    ffn_residual: Residual = Sum()
+    conv_dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NormedStream:
     """x = norm(h), h = residual(x, mixer(x)), and the same with ffn: the norm's output carries on. MiniMax."""
 
@@ -158,6 +178,7 @@ Block = (
     | Parallel
     | NormedSum
     | NormedStream
+    | Convolved
     | MixerOnly
     | FfnOnly
     | ScaledSandwich

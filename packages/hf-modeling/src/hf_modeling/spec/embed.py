@@ -41,7 +41,14 @@ class SinusoidPositions:
     offset: int = 0
 
 
-Positions = LearnedPositions | SinusoidPositions
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredSinusoidPositions:
+    """The "open" sinusoids of `count` positions as a table that lies with the weights and is not trained (Marian)."""
+
+    count: int
+
+
+Positions = LearnedPositions | SinusoidPositions | StoredSinusoidPositions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +97,7 @@ class Embed:
     token_types: int | None = None
     added: tuple[Added, ...] = ()
     norm: Norm | None = None
+    norm_at: Literal["end", "before_positions"] = "end"
     per_layer: PerLayerEmbedding | None = None
     padding_id: int | None = None
     dropout: float = 0.0

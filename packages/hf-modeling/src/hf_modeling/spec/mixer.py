@@ -7,6 +7,7 @@ in `hf_modeling.build.mixer`, and its name in this union.
 from __future__ import annotations
 
 from hf_modeling.spec.attention import Attention
+from hf_modeling.spec.disentangled import DisentangledAttention
 from hf_modeling.spec.latent import LatentAttention
 from hf_modeling.spec.linear import GatedDelta, KimiDelta, Lightning, Mamba1, Mamba2, RgLru, ShortConv
 from hf_modeling.spec.special import (
@@ -20,6 +21,7 @@ from hf_modeling.spec.special import (
 Mixer = (
     Attention
     | LatentAttention
+    | DisentangledAttention
     | GatedDelta
     | KimiDelta
     | Lightning
