@@ -27,6 +27,7 @@ class Integers:
     zero_NG: in steps of q, whole or fractional; None is zero.
     shift_NG: in the weight's own unit; None is zero. Only one of `zero` and `shift` is given.
     group_K: the group of each input; None where groups are neighbours of equal length.
+    input_K: what each input is multiplied by; None is one.
     """
 
     q_NK: Tensor
@@ -34,6 +35,7 @@ class Integers:
     zero_NG: Tensor | None = None
     shift_NG: Tensor | None = None
     group_K: Tensor | None = None
+    input_K: Tensor | None = None
 
     def values(self, dtype: torch.dtype) -> Tensor:
         """The weight (N, K), calculated in float32 (or in `dtype` if that is wider) and rounded once."""
@@ -56,7 +58,10 @@ class Integers:
         q *= scale
         if shift is not None:
             q += shift
-        return q.reshape(self.q_NK.shape).to(dtype)
+        q = q.reshape(self.q_NK.shape)
+        if self.input_K is not None:
+            q *= self.input_K.to(wide)[..., None, :]
+        return q.to(dtype)
 
 
 @runtime_checkable

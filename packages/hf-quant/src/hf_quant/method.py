@@ -23,21 +23,25 @@ class Place:
     module: the layer's name on disk, or for stacked experts the parameter's.
     memory: the names in memory of the weights that it becomes; more than one where the checkpoint joins them.
     stored: what the checkpoint holds of it, by what follows the module's name (`"weight_scale"`).
-    shape: `[..., N, K]` where the checkpoint holds plain numbers; empty where it is packed.
+    shape: `[..., N, K]` where the checkpoint holds plain numbers; where it is packed, what the model leads one
+        to expect there, empty if that cannot be told.
+    kind: the layer's class as settings name it.
     """
 
     module: str
     memory: tuple[str, ...] = ()
     stored: Mapping[str, Stored] = field(default_factory=dict)
     shape: Shape = ()
+    kind: str = "Linear"
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Beside:
-    """What a checkpoint holds beside tensors: the text in its headers, and other files."""
+    """What a checkpoint holds beside packed tensors: the text in its headers, other files, names of plain tensors."""
 
     metadata: Mapping[str, str] = field(default_factory=dict)
+    plain: tuple[str, ...] = ()
     read: Callable[[str], bytes | None] = lambda name: None
 
 
@@ -67,7 +71,9 @@ class Method:
         weights are only made with data.
     skip: which layers the settings leave alone.
     on_load: whether checkpoints with these settings hold plain numbers, which are packed whenever they are loaded.
-    strict: whether a layer that settings do not leave alone must be packed in the checkpoint.
+    strict: whether settings say that a layer must be packed, so that finding it plain is an error; None where
+        settings do not say so much.
+    completed: the settings as a config.json has them once weights were made by them.
     stacked: every `Part.stacked` of its codecs.
     saved: what saving writes beside tensors, from settings, codecs and what the checkpoint had.
     source: lets a checkpoint offer other tensors than its reader does (blocks of a GGUF file).
@@ -82,7 +88,8 @@ class Method:
     create: Callable[[Any, Place], Codec | None] | None = None
     skip: Callable[[Any], Skip] = lambda config: Skip()
     on_load: Callable[[Any], bool] = lambda config: False
-    strict: bool = False
+    strict: Callable[[Any, Place], bool] | None = None
+    completed: Callable[[Any], QuantizationConfig] = lambda config: config
     stacked: frozenset[str] = frozenset()
     saved: Callable[[Any, Codecs, Beside], Saved] = lambda config, codecs, beside: Saved()
     source: Callable[[Source, Beside], Source] | None = None

@@ -193,7 +193,9 @@ def _piece(codec: Codec, weights: Sequence[Parts], shapes: Sequence[Shape], name
         part = part.reshape(-1, *part.shape[lead:])[run.matrix]
     rows = _rows_of(codec, shape, name)
     if rows is None:
-        return part.view_as(part)  # a tensor of its own: the same object in two places would mean tied weights
+        return part.view_as(
+            part
+        )  # a tensor of its own: the same object in two places would mean tied weights
     if run.start % rows.per or run.stop % rows.per:
         raise PackingError(
             f"rows {run.start} to {run.stop} of a weight {list(shape)} begin or end inside of {name}, "

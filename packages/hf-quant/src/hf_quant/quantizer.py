@@ -16,7 +16,7 @@ from hf_modeling.weights.table import Drop, WeightTable
 from hf_quant.create import Target, choose_codecs, packs_of, plain_targets, units_of
 from hf_quant.errors import AlreadyQuantizedError, QuantizationConfigError
 from hf_quant.fast import choose_kernel
-from hf_quant.method import Beside, Method, Saved
+from hf_quant.method import Beside, Method, Place, Saved
 from hf_quant.methods import find_method
 from hf_quant.places import Places
 from hf_quant.report import Decision, QuantizationReport
@@ -25,7 +25,7 @@ from hf_quant.skip import reason_to_skip, unmatched
 from hf_quant.source import Pack, PackedSource, Unpack
 from hf_quant.stored import find_packed, module_of
 from hf_quant.swap import put_plain, quantized_layers
-from hf_quant.units import Unit, plan_packed
+from hf_quant.units import Unit, expected_shapes, plan_packed
 
 
 def create(request: QuantizerRequest) -> CodecQuantizer:
@@ -143,7 +143,8 @@ class CodecQuantizer:
         """Put what is packed where it belongs; unpack the rest while it is read."""
         if self.method.source is not None:
             source = self.method.source(source, self._beside)
-        found = find_packed(source, self.method, self._settings, self._beside)
+        expected = expected_shapes(table, places.shapes)
+        found = find_packed(source, self.method, self._settings, self._beside, expected)
         plan = plan_packed(found, source, table, places.shapes, places.why_not, places.ties, where=self.where)
         self.units, self._dropped = plan.units, plan.dropped
         unpacked: dict[str, Unpack] = {}
@@ -169,7 +170,9 @@ class CodecQuantizer:
         for target in targets:
             reason = reason_to_skip(target.modules, skip, outputs)
             linear = [name for name in target.step.outputs if places.is_linear(name)]
-            if reason is None and linear and self.method.strict:
+            place = Place(module=module_of(target.disk[0]), shape=target.shapes[0])
+            strict = self.method.strict
+            if reason is None and linear and strict is not None and strict(self._settings, place):
                 raise QuantizationConfigError(
                     f"{self.where}: quantization_config covers {module_of(target.disk[0])}, whose weight is "
                     "plain numbers in the checkpoint",
@@ -202,6 +205,9 @@ class CodecQuantizer:
             for unit in new:
                 places.put(unit, {}, self.dtype)
         self.units = tuple(units)
+        self._settings = self.method.completed(self._settings)
+        plain = tuple(name for name in source.shapes if name not in set(hidden))
+        self._beside = replace(self._beside, plain=plain)
         return PackedSource(source, {}, made, hidden)
 
     def refuse_unmatched(self, layers: list[tuple[str, ...]]) -> None:

@@ -34,10 +34,15 @@ class PackedWeight:
 
 
 def find_packed(
-    source: Source, method: Method, config: QuantizationConfig, beside: Beside
+    source: Source,
+    method: Method,
+    config: QuantizationConfig,
+    beside: Beside,
+    expected: Mapping[str, Shape],
 ) -> dict[str, PackedWeight]:
     """Every packed weight of a checkpoint, by its name as plain numbers. Reads headers, and tiny tensors.
 
+    expected: the shapes of plain weights, by name, as the model would save them.
     Raises PartsMissingError, PackingError.
     """
     found: dict[str, PackedWeight] = {}
@@ -45,10 +50,11 @@ def find_packed(
         stored = {suffix: _stored(source, name) for suffix, name in tensors.items()}
         if stored.keys() <= {WEIGHT, ""} and all(s.dtype in COMPUTE_DTYPES for s in stored.values()):
             continue
-        codec = method.packed(config, Place(module=module, stored=stored), beside)
+        weight = module if is_stacked else f"{module}.{WEIGHT}"
+        place = Place(module=module, stored=stored, shape=expected.get(weight, ()))
+        codec = method.packed(config, place, beside)
         if codec is None:
             continue
-        weight = module if is_stacked else f"{module}.{WEIGHT}"
         found[weight] = _checked(weight, module, codec, tensors, stored, source, is_stacked=is_stacked)
     return found
 

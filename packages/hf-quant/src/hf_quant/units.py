@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
+import torch
+
 from hf_modeling.weights.errors import ShapeMismatchError
 from hf_modeling.weights.match import Patterns
 from hf_modeling.weights.ops import Same
-from hf_modeling.weights.plan import SAME_NAMES, Step, plan_load
+from hf_modeling.weights.plan import SAME_NAMES, Step, plan_load, plan_save
 from hf_modeling.weights.source import Source
 from hf_modeling.weights.table import DISK_SUFFIXES, Drop, Rule, WeightTable, drop
 from hf_quant.codec import Codec, Shape
@@ -123,6 +125,20 @@ def plan_packed(
         if name in plan.dropped
     )
     return PackedPlan(units=tuple(units), unpacked=tuple(unpacked), dropped=dropped)
+
+
+def expected_shapes(table: WeightTable, wanted: Shapes) -> dict[str, Shape]:
+    """The shapes of the matrices that the model would save, as linear layers use them, by name on disk.
+
+    Names are in full and as a bare base model has them.
+    """
+    straight = replace(table, rules=tuple(_straight(rule) for rule in table.rules))
+    shapes: dict[str, Shape] = {}
+    for step in plan_save(straight, wanted):
+        outlines = [torch.empty(wanted[name], dtype=torch.uint8, device="meta") for name in step.inputs]
+        for name, made in step.save(outlines).items():
+            shapes[name] = shapes[name.removeprefix(table.prefix)] = tuple(made.shape)
+    return shapes
 
 
 def _straight(rule: Rule | Drop) -> Rule | Drop:

@@ -34,16 +34,25 @@ class AwqGemm:
 
     interleaved: whether nibbles take turns as AWQ's kernels like them; Quark also writes them in order.
     symmetric: whether `quantize` puts zeros in the middle.
+    signed: whether numbers are two's complements; zeros may then be left out.
+    names: what a layer's numbers, zeros and scales are called.
     """
 
     group_size: int = 128
     interleaved: bool = True
     symmetric: bool = False
+    signed: bool = False
+    names: tuple[str, str, str] = ("qweight", "qzeros", "scales")
     bits: Literal[4] = 4
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        return PARTS
+        numbers, zeros, scales = self.names
+        return (
+            Part("qweight", numbers),
+            Part("qzeros", zeros, required=not self.signed),
+            Part("scales", scales),
+        )
 
     def shape(self, stored: Mapping[str, Stored]) -> Shape:
         *lead, K, packed = stored["qweight"].shape
@@ -65,15 +74,24 @@ class AwqGemm:
         return {"qweight": words, "qzeros": words, "scales": Rows(-1)}
 
     def integers(self, parts: Parts, shape: Shape) -> Integers:
-        N = shape[-2]
-        q_KN, zero_GN = (self._in_order(unpack_bits(parts[p], BITS, N)) for p in ("qweight", "qzeros"))
-        return Integers(q_NK=q_KN.mT, scale_NG=parts["scales"].mT, zero_NG=zero_GN.mT)
+        numbers = {
+            name: self._in_order(unpack_bits(parts[name], BITS, shape[-2])).mT
+            for name in ("qweight", "qzeros")
+            if name in parts
+        }
+        if self.signed:
+            numbers = {name: (q ^ 8).to(torch.int8) - 8 for name, q in numbers.items()}
+        return Integers(q_NK=numbers["qweight"], scale_NG=parts["scales"].mT, zero_NG=numbers.get("qzeros"))
 
     def assemble(self, integers: Integers) -> dict[str, Tensor]:
-        assert integers.zero_NG is not None, "this format has zeros"
+        q_KN, zero = integers.q_NK.mT, integers.zero_NG
+        assert zero is not None, "roundings give zeros"
+        zero_GN = zero.mT.to(torch.uint8)
+        if self.signed:
+            q_KN, zero_GN = q_KN ^ 8, zero_GN ^ 8
         return {
-            "qweight": pack_bits(self._taking_turns(integers.q_NK.mT), BITS),
-            "qzeros": pack_bits(self._taking_turns(integers.zero_NG.mT.to(torch.uint8)), BITS),
+            "qweight": pack_bits(self._taking_turns(q_KN), BITS),
+            "qzeros": pack_bits(self._taking_turns(zero_GN), BITS),
             "scales": integers.scale_NG.mT.contiguous(),
         }
 
