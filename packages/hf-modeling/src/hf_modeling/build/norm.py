@@ -11,6 +11,7 @@ from hf_modeling.layers.norm import (
     LayerNormLayer,
     LayerNormPlusOneLayer,
     RmsNormLayer,
+    RmsNormNarrowLayer,
     RmsNormPlusOneLayer,
     RmsNormWideLayer,
     RmsScaleLayer,
@@ -29,6 +30,8 @@ def build_norm(spec: Norm | None, features: int) -> Layer:
             return RmsNormPlusOneLayer(features, spec.eps)
         case RmsNorm(cast="after_weight"):
             return RmsNormWideLayer(features, spec.eps)
+        case RmsNorm(cast="input"):
+            return RmsNormNarrowLayer(features, spec.eps)
         case RmsNorm():
             return RmsNormLayer(features, spec.eps)
         case GatedRmsNorm():

@@ -7,7 +7,7 @@ from typing import Protocol
 from hf_modeling.families.facts import activation
 from hf_modeling.families.mixer_parts import ATTENTION, of_kind
 from hf_modeling.families.parts import HasStack, decoder
-from hf_modeling.spec import DecoderSpec, Mamba1, Mamba2, Mixer, MixerOnly, Norm, RmsNorm
+from hf_modeling.spec import DecoderSpec, Mamba1, Mamba2, Mixer, MixerOnly, Norm, RmsNorm, Sum, WideSum
 from hf_modeling.weights.table import Rule, WeightTable, renames, rule
 
 BACKBONE = "backbone.layers.{layer}."
@@ -21,6 +21,8 @@ class HasStateOnly(HasStack, Protocol):
     def num_hidden_layers(self) -> int: ...
     @property
     def layer_norm_epsilon(self) -> float: ...
+    @property
+    def residual_in_fp32(self) -> bool: ...
 
 
 class HasMamba1(HasStateOnly, Protocol):
@@ -101,8 +103,10 @@ def mamba2(c: HasMamba2) -> Mamba2:
 
 def only(c: HasStateOnly, mixer: Mixer) -> DecoderSpec:
     """A decoder whose layers are a norm and this mixer."""
-    norm = RmsNorm(eps=c.layer_norm_epsilon)
-    return decoder(c, [MixerOnly(mixer=mixer, norm=norm)] * c.num_hidden_layers, norm)
+    wide = c.residual_in_fp32
+    norm = RmsNorm(eps=c.layer_norm_epsilon, cast="input" if wide else "before_weight")
+    block = MixerOnly(mixer=mixer, norm=norm, residual=WideSum() if wide else Sum())
+    return decoder(c, [block] * c.num_hidden_layers, norm)
 
 
 def backbone(*parts: Rule) -> WeightTable:

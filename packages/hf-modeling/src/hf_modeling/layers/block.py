@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hf_modeling.layers.base import Layer, Mixer, StepLayer
-from hf_modeling.spec import Residual, Sum, Weighted
+from hf_modeling.spec import Residual, Sum, Weighted, WideSum
 
 if TYPE_CHECKING:
     from hf_modeling.step import Step
@@ -59,6 +59,11 @@ class BranchSum(nn.Module):
         return h + F.dropout(f, self.dropout, self.training) * self.branch
 
 
+def wide_sum(h: Tensor, f: Tensor) -> Tensor:
+    """float32(h) + f."""
+    return h.float() + f
+
+
 def join(spec: Residual) -> Join:
     """The function that adds a branch to the stream; a bare `+` where nothing else is asked for."""
     match spec:
@@ -66,6 +71,8 @@ def join(spec: Residual) -> Join:
             return operator.add
         case Sum(dropout=dropout):
             return DroppedSum(dropout)
+        case WideSum():
+            return wide_sum
         case Weighted(stream=1.0, branch=branch, dropout=dropout):
             return BranchSum(branch, dropout)
         case Weighted(stream=stream, branch=branch, dropout=dropout):

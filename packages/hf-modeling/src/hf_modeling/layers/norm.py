@@ -32,6 +32,23 @@ class RmsNormLayer(Layer):
 
 
 @final
+class RmsNormNarrowLayer(Layer):
+    """x cast to the weight's dtype, divided by its root mean square, times the weight."""
+
+    def __init__(self, features: int, eps: float) -> None:
+        super().__init__()
+        self.weight = parameter(features)
+        self.shape = (features,)
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.to(self.weight.dtype), self.shape, None, self.eps) * self.weight
+
+    def init_weights(self, std: float) -> None:
+        nn.init.ones_(self.weight)
+
+
+@final
 class RmsNormWideLayer(Layer):
     """x / rms(x) times the weight in float32, then cast to the input's dtype."""
 

@@ -43,6 +43,7 @@ from hf_modeling.spec.block import (
     ScaledSandwich,
     Sum,
     Weighted,
+    WideSum,
 )
 from hf_modeling.spec.cross import CrossAttention
 from hf_modeling.spec.disentangled import DisentangledAttention
@@ -55,7 +56,7 @@ from hf_modeling.spec.embed import (
     PerLayerEmbedding,
     Positions,
     SinusoidPositions,
-    StoredSinusoidPositions,
+    SinusoidTable,
     Types,
 )
 from hf_modeling.spec.ffn import ChannelMix, DualFfn, Ffn, GatedMlp, Mlp
@@ -226,17 +227,18 @@ __all__ = [
     "ShortConv",
     "SigmoidScores",
     "SinusoidPositions",
+    "SinusoidTable",
     "SoftmaxScores",
     "SparseMixer",
     "StackSpec",
     "StartToken",
-    "StoredSinusoidPositions",
     "Sum",
     "SumRenorm",
     "TextHead",
     "TokenHead",
     "Types",
     "Weighted",
+    "WideSum",
     "Window",
     "XIelu",
     "YarnScaling",

@@ -30,7 +30,12 @@ class Weighted:
     dropout: float = 0.0
 
 
-Residual = Sum | Weighted
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WideSum:
+    """float32(h) + f: the stream stays in float32 whatever dtype the model has; its norms bring it back."""
+
+
+Residual = Sum | Weighted | WideSum
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

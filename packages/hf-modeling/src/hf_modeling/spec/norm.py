@@ -14,12 +14,13 @@ class RmsNorm:
     """Divide by the root mean square, taken in float32.
 
     `cast` says where the result returns to the model's dtype: before the weight is applied (Llama) or after
-    it (Gemma, OLMo 2). The two agree in float32 and differ in the last bit of bfloat16.
+    it (Gemma, OLMo 2). The two agree in float32 and differ in the last bit of bfloat16. A stream that is wider
+    than the model is brought to the weight's dtype first with "input" (Mamba).
     """
 
     eps: float
     weight: NormWeight = "plain"
-    cast: Literal["before_weight", "after_weight"] = "before_weight"
+    cast: Literal["before_weight", "after_weight", "input"] = "before_weight"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
