@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from integration_tests.families.tiny_configs import VOCABULARY, Row
+from integration_tests.peer import peer
 
 FIRST_ORDINARY_ID = 4  # ids below are padding and begin/end marks in some row
 LENGTH = 13
@@ -38,10 +39,7 @@ class Oracle:
 
 def build_oracle(row: Row, folder: Path) -> Oracle:
     """The peer's model for `row`, every weight random (norms and biases too), saved in `folder`."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    transformers = peer()
     config = transformers.AutoConfig.for_model(row.model_type, **row.arguments)
     if row.peer_class == "AutoModelForCausalLM":
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()

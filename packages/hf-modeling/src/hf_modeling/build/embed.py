@@ -16,8 +16,8 @@ from hf_modeling.layers.embedding import (
     PositionLayer,
     ScaledEmbedding,
     SinusoidPositionsLayer,
+    SinusoidTableLayer,
     Stem,
-    StoredSinusoidPositionsLayer,
     TokenTypesLayer,
     TypesLayer,
 )
@@ -31,7 +31,7 @@ from hf_modeling.spec import (
     PerLayerEmbedding,
     Positions,
     SinusoidPositions,
-    StoredSinusoidPositions,
+    SinusoidTable,
     Types,
 )
 
@@ -52,8 +52,8 @@ def build_positions(spec: Positions, width: int) -> PositionLayer:
             return LearnedPositionsLayer(count, width, offset)
         case SinusoidPositions(range=steps, offset=offset):
             return SinusoidPositionsLayer(width, width // 2 - 1 if steps == "closed" else width / 2, offset)
-        case StoredSinusoidPositions(count=count):
-            return StoredSinusoidPositionsLayer(count, width)
+        case SinusoidTable(count=count, saved=saved):
+            return SinusoidTableLayer(count, width, saved=saved)
         case _:
             assert_never(spec)
 

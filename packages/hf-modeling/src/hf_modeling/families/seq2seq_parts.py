@@ -89,11 +89,15 @@ class HasFairseq(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wiring:
-    """Where a fairseq family has its norms: `first` before each branch, else after; of embeddings; at the end."""
+    """Where a fairseq family has its norms: `first` before each branch, else after; of embeddings; at the end.
+
+    `late_positions` says that the decoder adds positions after the norm of its embeddings.
+    """
 
     first: bool
     embedded: bool
     last: bool
+    late_positions: bool = False
 
 
 POST: Final = Wiring(first=False, embedded=True, last=False)
@@ -177,7 +181,10 @@ def fairseq(
         ),
         decoder=DecoderSpec(
             width=c.d_model,
-            embed=fairseq_embed(c, decoder_positions or positions, wiring),
+            embed=replace(
+                fairseq_embed(c, decoder_positions or positions, wiring),
+                norm_at="before_positions" if wiring.late_positions else "end",
+            ),
             blocks=(fairseq_crossed(c, wiring),) * c.decoder_layers,
             norm=last,
             head=LmHead(tied=c.tie_word_embeddings),
@@ -204,9 +211,9 @@ ATTENTION: Final[Mapping[str, str]] = {
 
 
 def fairseq_weights(
-    wiring: Wiring, *, logits_bias: bool = True, stored_positions: bool = False
+    wiring: Wiring, *, prefix: str = "model.", logits_bias: bool = True, shared: bool = True
 ) -> WeightTable:
-    """The names of fairseq's encoder-decoders; both stacks read tokens through `model.shared`."""
+    """The names of fairseq's encoder-decoders; `shared` stacks read tokens through `model.shared`."""
     before, after = (
         ("input_layernorm", "post_attention_layernorm")
         if wiring.first
@@ -232,21 +239,28 @@ def fairseq_weights(
             for part in ("encoder", "decoder")
             for one in (
                 *renames(
-                    layer, disk=f"model.{part}.layers.{{layer}}.", memory=f"model.{part}.layers.{{layer}}."
+                    layer, disk=f"{prefix}{part}.layers.{{layer}}.", memory=f"model.{part}.layers.{{layer}}."
                 ),
-                *renames(stack, disk=f"model.{part}.", memory=f"model.{part}."),
+                *renames(stack, disk=f"{prefix}{part}.", memory=f"model.{part}."),
             )
         ),
-        rule("model.shared.weight", "model.encoder.embed_tokens.weight"),
-        drop(
-            "model.encoder.embed_tokens.weight",
-            "model.decoder.embed_tokens.weight",
-            why="further names of model.shared.weight",
-        ),
     ]
+    if shared:
+        rules += [
+            rule(f"{prefix}shared.weight", "model.encoder.embed_tokens.weight"),
+            drop(
+                f"{prefix}encoder.embed_tokens.weight",
+                f"{prefix}decoder.embed_tokens.weight",
+                why=f"further names of {prefix}shared.weight",
+            ),
+        ]
     if logits_bias:
         rules.append(rule("final_logits_bias", "logits_bias.values", Reshape((1, -1), (-1,))))
-    return WeightTable(rules=tuple(rules))
+    return WeightTable(rules=tuple(rules), prefix=prefix)
+
+
+STORED_POSITIONS: Final = ("model.encoder.stem.positions.weight", "model.decoder.stem.positions.weight")
+"""Where stored sinusoids are; files that leave them out mean the same."""
 
 
 def class_names(stem: str, *tasks: Task) -> Mapping[Task, str]:

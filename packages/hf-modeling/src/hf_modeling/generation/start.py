@@ -142,7 +142,9 @@ def _attach(run: Run, given: GenerateInputs) -> None:
     plan, values = run.plan, vars(run.plan.config)
     custom, allowed = given.get("logits_processor"), given.get("prefix_allowed_tokens_fn")
     penalised = plan.frequency_penalty or plan.presence_penalty
-    if custom or allowed or penalised or any(values[name] for name in PROCESSOR_OPTIONS):
+    # The token with id 0 is a token like any other.
+    forced = plan.config.forced_bos_token_id is not None or plan.config.forced_eos_token_id is not None
+    if custom or allowed or penalised or forced or any(values[name] for name in PROCESSOR_OPTIONS):
         guided = plan.config.guidance_scale not in (None, 1)
         run.processors = make_processors(
             plan,

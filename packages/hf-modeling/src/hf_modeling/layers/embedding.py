@@ -86,12 +86,12 @@ class SinusoidPositionsLayer(PositionLayer):
 
 
 @final
-class StoredSinusoidPositionsLayer(PositionLayer):
-    """All sines, then all cosines, of position / 10000^(2j / D), as a table that checkpoints hold."""
+class SinusoidTableLayer(PositionLayer):
+    """All sines, then all cosines, of position / 10000^(2j / D), as a table; checkpoints hold it if it is `saved`."""
 
-    def __init__(self, count: int, width: int) -> None:
+    def __init__(self, count: int, width: int, *, saved: bool) -> None:
         super().__init__()
-        self.register_buffer("weight", sinusoids(count, width))
+        self.register_buffer("weight", sinusoids(count, width), persistent=saved)
 
     if TYPE_CHECKING:
         weight: Tensor

@@ -42,13 +42,14 @@ class SinusoidPositions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StoredSinusoidPositions:
-    """The "open" sinusoids of `count` positions as a table that lies with the weights and is not trained (Marian)."""
+class SinusoidTable:
+    """The "open" sinusoids of `count` positions as a table; `saved` ones lie with the weights, and are not trained."""
 
     count: int
+    saved: bool = True
 
 
-Positions = LearnedPositions | SinusoidPositions | StoredSinusoidPositions
+Positions = LearnedPositions | SinusoidPositions | SinusoidTable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -72,13 +72,15 @@ class WeightTable:
     `prefix` is what the family puts before its base model's names (`bert.`, `transformer.`): patterns are
     written with it, and checkpoints of the bare base model, which lack it, load all the same. `fp32` lists
     memory patterns that stay in float32 whatever dtype the model is loaded in. `may_differ` lists tied names that
-    are weights of their own where the file has another tensor for them.
+    are weights of their own where the file has another tensor for them. `computed` are memory patterns of constants
+    that the file may leave out.
     """
 
     rules: tuple[Rule | Drop, ...] = ()
     prefix: str = MEMORY_PREFIX
     fp32: tuple[str, ...] = ()
     may_differ: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
 
 
 def rule(
