@@ -207,7 +207,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     at = (
         data.index(name) + len(name) + 4 + 2 * 8
     )  # after the name: how many dimensions, two of them, the type
-    changed = data[:at] + int(GgmlType.IQ4_NL).to_bytes(4, "little") + data[at + 4 :]
+    changed = data[:at] + int(GgmlType.Q8_1).to_bytes(4, "little") + data[at + 4 :]
     path.write_bytes(changed)
-    with pytest.raises(UnsupportedDTypeError, match=r"'blk\.0\.ffn_gate\.weight' is packed as IQ4_NL"):
+    with pytest.raises(UnsupportedDTypeError, match=r"'blk\.0\.ffn_gate\.weight' is packed as Q8_1"):
         AutoModelForCausalLM.from_pretrained(path)

@@ -11,6 +11,7 @@ import torch
 
 from hf_config import GenerationConfig, PreTrainedConfig
 from hf_config.generation import GENERATION_CONFIG_NAME
+from hf_config.quantization import GgufConfig
 from hf_hub_io.discover import PICKLE_NAME, discover
 from hf_hub_io.jsonio import read_json_object
 from hf_hub_io.repo import Repo
@@ -135,6 +136,10 @@ def choose_quantizer(
     """
     stored = config.quantization_config or settings_beside(repo, source)
     asked = arguments.get("quantization_config")
+    if isinstance(asked, GgufConfig) and arguments.get("gguf_file") is not None:
+        stored = asked  # the file says itself how it is packed
+        if asked.dequantize:
+            return None
     if stored is None and asked is None:
         return None
     request = QuantizerRequest(

@@ -77,8 +77,12 @@ class QuarkConfig(QuantizationConfig):
 
 @record
 class GgufConfig(QuantizationConfig):
-    """GGUF: the file itself says how each tensor is stored."""
+    """GGUF: the file itself says how each tensor is stored.
+
+    `ggml_type` is what plain weights are packed as (`"Q4_0"`).
+    """
 
     quant_method: Literal["gguf"] = "gguf"
     gguf_file: str | None = None
     dequantize: bool = False
+    ggml_type: str | None = None

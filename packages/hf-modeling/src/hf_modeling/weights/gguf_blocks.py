@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hf_hub_io.gguf import GgmlType
+from hf_modeling.weights import gguf_grids as grids
 
 PLAIN: Mapping[GgmlType, torch.dtype] = {
     GgmlType.F64: torch.float64,
@@ -90,6 +91,48 @@ def _q6_k(block: Tensor) -> Tensor:
     return made
 
 
+def _tq1_0(block: Tensor) -> Tensor:
+    # Five ternary digits to a byte, as a fraction of 256: times 3^i, the digit i is what goes over.
+    long, short, rest, d = block.split((32, 16, 4, 2), dim=1)
+    digits = [_digits(long, 5), _digits(short, 5), _digits(rest, 4)]
+    return _half(d) * (torch.cat(digits, dim=1) - 1)
+
+
+def _tq2_0(block: Tensor) -> Tensor:
+    qs, d = block.split((64, 2), dim=1)
+    return _half(d) * (_fields(qs, 32, 2) - 1)
+
+
+def _mxfp4(block: Tensor) -> Tensor:
+    exponent, qs = block.split((1, 16), dim=1)
+    # The levels are doubled, so the bias of 127 is one more.
+    scale = torch.exp2(exponent.double() - 128).float()
+    return scale * _doubled_levels(torch.cat((qs & 15, qs >> 4), dim=1))
+
+
+def _nvfp4(block: Tensor) -> Tensor:
+    scales, qs = block.split((4, 32), dim=1)
+    # Scales have no sign, and no number where E4M3 has none.
+    scale = (scales & 127).contiguous().view(torch.float8_e4m3fn).float().nan_to_num(0.0) * 0.5
+    groups: Tensor = qs.unflatten(1, (4, 8))
+    made: Tensor = scale[:, :, None] * _doubled_levels(torch.cat((groups & 15, groups >> 4), dim=2))
+    return made
+
+
+def _digits(packed: Tensor, count: int) -> Tensor:
+    """First all digits of the highest place, then those of the next; int16 (n, count * bytes)."""
+    places = torch.tensor([3**i for i in range(count)], dtype=torch.int16, device=packed.device)
+    over = ((packed[:, None].short() * places[:, None]) & 255) * 3 >> 8
+    made: Tensor = over.flatten(1)
+    return made
+
+
+def _doubled_levels(codes: Tensor) -> Tensor:
+    """Twice the four-bit floats (E2M1) of these codes, float32."""
+    positive = torch.tensor((0.0, 1, 2, 3, 4, 6, 8, 12), dtype=torch.float32, device=codes.device)
+    return torch.cat((positive, -positive))[codes.long()]
+
+
 def _half(pair: Tensor) -> Tensor:
     """The float16 in two bytes of each block, as float32 (n, 1)."""
     return pair.contiguous().view(torch.float16).float()
@@ -126,4 +169,17 @@ UNPACKERS: Mapping[GgmlType, Callable[[Tensor], Tensor]] = {
     GgmlType.Q4_K: _q4_k,
     GgmlType.Q5_K: _q5_k,
     GgmlType.Q6_K: _q6_k,
+    GgmlType.TQ1_0: _tq1_0,
+    GgmlType.TQ2_0: _tq2_0,
+    GgmlType.MXFP4: _mxfp4,
+    GgmlType.NVFP4: _nvfp4,
+    GgmlType.IQ1_S: grids.iq1_s,
+    GgmlType.IQ1_M: grids.iq1_m,
+    GgmlType.IQ2_XXS: grids.iq2_xxs,
+    GgmlType.IQ2_XS: grids.iq2_xs,
+    GgmlType.IQ2_S: grids.iq2_s,
+    GgmlType.IQ3_XXS: grids.iq3_xxs,
+    GgmlType.IQ3_S: grids.iq3_s,
+    GgmlType.IQ4_NL: grids.iq4_nl,
+    GgmlType.IQ4_XS: grids.iq4_xs,
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hf_config import PreTrainedConfig
-from hf_hub_io.gguf import GgufFile, GgufTensor
+from hf_hub_io.gguf import GgmlType, GgufFile, GgufTensor
 from hf_modeling.weights.errors import UnsupportedDTypeError
 from hf_modeling.weights.gguf_blocks import PLAIN, UNPACKERS, unpack
 from hf_modeling.weights.gguf_names import LLAMA3_FACTORS, architecture, gguf_config, hub_name
@@ -56,11 +56,26 @@ class GgufSource:
         }
 
     def read(self, name: str) -> Tensor:
-        value = _values(*self._tensors[name])
+        value = self._in_order(name, _values(*self._tensors[name]))
+        return value - 1 if self._facts.plus_one and name.endswith("norm.weight") else value
+
+    def packing(self, name: str) -> GgmlType | None:
+        """How a matrix is packed; None for plain numbers."""
+        _, tensor = self._tensors[name]
+        return tensor.type if tensor.type in UNPACKERS and len(tensor.shape) > 1 else None
+
+    def read_packed(self, name: str) -> Tensor:
+        """A packed matrix as bytes, with a line for each row."""
+        file, tensor = self._tensors[name]
+        packed = torch.frombuffer(file.view(tensor.name), dtype=torch.uint8)
+        return self._in_order(name, packed.view(*tensor.shape[:-1], -1))
+
+    def _in_order(self, name: str, rows: Tensor) -> Tensor:
+        """Rows of queries and keys as the Hub has them."""
         groups = next((n for part, n in self._groups.items() if f".{part}." in name), None)
         if isinstance(groups, int):
-            (value,) = Deinterleave(groups=groups).forward((value,))
-        return value - 1 if self._facts.plus_one and name.endswith("norm.weight") else value
+            (rows,) = Deinterleave(groups=groups).forward((rows,))
+        return rows
 
     def is_mapped(self, tensor: Tensor) -> bool:
         return False
