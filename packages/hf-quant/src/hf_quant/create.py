@@ -21,6 +21,7 @@ from hf_quant.method import Method, Place
 from hf_quant.move import logical, plan_regroup
 from hf_quant.skip import reason_to_skip
 from hf_quant.source import Measure, Pack
+from hf_quant.stacking import specs_of
 from hf_quant.stored import module_of, part_name
 from hf_quant.units import Spelling, Unit, identity
 
@@ -56,39 +57,53 @@ def choose_codecs(
     target: Target, method: Method, config: QuantizationConfig, outputs: frozenset[str]
 ) -> tuple[Codec, ...] | str:
     """A codec for each of the target's disk weights, or why they stay plain. Raises PackingError."""
-    assert method.create is not None, "methods that need data never come here"
     if (reason := reason_to_skip(target.modules, method.skip(config), outputs)) is not None:
         return reason
     memory = tuple(map(module_of, target.step.outputs))
     codecs: list[Codec] = []
     for name, shape in zip(target.disk, target.shapes, strict=True):
-        codec = method.create(config, Place(module=module_of(name), memory=memory, shape=shape))
+        codec = _codec(method, config, name, memory, shape)
         if codec is None:
             return "settings choose no format for it"
+        codecs.append(codec)
+    return tuple(codecs)
+
+
+def _codec(
+    method: Method, config: QuantizationConfig, name: str, memory: tuple[str, ...], shape: Shape
+) -> Codec | None:
+    assert method.create is not None, "methods that need data never come here"
+    codec = method.create(config, Place(module=module_of(name), memory=memory, shape=shape))
+    if codec is not None:
         try:
-            codec.specs(shape)
+            specs_of(codec, shape)
         except PackingError as error:
             raise PackingError(
                 f"{module_of(name)} cannot be packed: {error.what}",
                 fix="choose another group size, or leave this layer out in the settings",
             ) from None
-        codecs.append(codec)
-    return tuple(codecs)
+    return codec
 
 
-def units_of(target: Target, codecs: tuple[Codec, ...]) -> tuple[Unit, ...]:
+def units_of(
+    target: Target, codecs: tuple[Codec, ...], method: Method, config: QuantizationConfig
+) -> tuple[Unit, ...]:
     """How the target's weights are packed: as the checkpoint has them, or else one by one as the model does."""
-    codec = codecs[0]
-    names = tuple(part.name for part in codec.parts if part.written)
+    codec, names = codecs[0], _written(codecs[0])
     if all(other == codec for other in codecs):
         regroup = plan_regroup(codec, target.step.rule.op, target.shapes, None, names)
         if regroup is not None:
             return (Unit(disk=target.disk, memory=target.step.outputs, regroup=regroup),)
     shapes = _shapes(logical(target.step.rule.op), target.shapes)
-    return tuple(
-        Unit(disk=(name,), memory=(name,), regroup=identity(codec, shape, names))
-        for name, shape in zip(target.step.outputs, shapes, strict=True)
-    )
+    units: list[Unit] = []
+    for name, shape in zip(target.step.outputs, shapes, strict=True):
+        own = _codec(method, config, name, (module_of(name),), shape) or codec
+        units.append(Unit(disk=(name,), memory=(name,), regroup=identity(own, shape, _written(own))))
+    return tuple(units)
+
+
+def _written(codec: Codec) -> tuple[str, ...]:
+    return tuple(part.name for part in codec.parts if part.written)
 
 
 def packs_of(

@@ -18,6 +18,7 @@ from hf_modeling.layers.embedding import rounded
 from hf_quant.codec import Codec, OwnProduct, Parts, Shape
 from hf_quant.errors import PackedWeightError
 from hf_quant.frozen import FrozenWeight
+from hf_quant.stacking import dequantized
 
 REFERENCE = "dequantizing"
 """The name of calculating with the dequantized weight."""
@@ -227,7 +228,7 @@ class QuantExpertWeight(nn.Module):
 
     def dequantize(self, dtype: torch.dtype | None = None) -> Tensor:
         """All matrices (E, N, K)."""
-        return self.codec.dequantize(self.parts(), self.shape, dtype or self.dtype)
+        return dequantized(self.codec, self.parts(), self.shape, dtype or self.dtype)
 
     def forward(self, x_RK: Tensor, ends_E: Tensor) -> Tensor:
         """Each row through its expert's matrix: rows are sorted by expert, `ends_E` is where each one's end."""

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from hf_modeling.weights.ops import Chain, Op, Same, Transpose
-from hf_quant.codec import Codec, Parts, Restating, Rows, Shape
+from hf_quant.codec import Codec, Parts, Rows, Shape
 from hf_quant.errors import PackingError
+from hf_quant.stacking import restated, specs_of
 
 COLUMNS = 24
 """Columns of the table of row numbers: enough parts for an op that moves columns to betray itself."""
@@ -150,13 +151,13 @@ def gathered_parts(
 ) -> dict[str, Tensor]:
     """The parts of one weight, cut from those of others and joined. Raises PackingError where they cannot be."""
     result: dict[str, Tensor] = {}
-    restated = _restated(codec, weights[0], made.shape)
+    spelled = restated(codec, weights[0], made.shape, len(shapes[0]) - 2)
     for name in weights[0]:
         matrices: list[Tensor] = []
         for runs in made.matrices:
             pieces = [_piece(codec, weights, shapes, name, run) for run in runs]
             rows = _rows_of(codec, shapes[runs[0].weight], name)
-            if rows is None and name not in restated and not _alike(pieces):
+            if rows is None and name not in spelled and not _alike(pieces):
                 raise PackingError(
                     f"{name} belongs to all rows of a weight, and differs among weights that are joined",
                     fix="dequantize the model to save it",
@@ -166,12 +167,8 @@ def gathered_parts(
         stacked = torch.stack(matrices).view(*lead, *matrices[0].shape) if lead else matrices[0]
         result[name] = stacked
     if any(shape != made.shape for shape in shapes):
-        result.update(restated)
+        result.update(spelled)
     return result
-
-
-def _restated(codec: Codec, parts: Parts, shape: Shape) -> Mapping[str, Tensor]:
-    return codec.restated(parts, shape) if isinstance(codec, Restating) else {}
 
 
 def _alike(pieces: Sequence[Tensor]) -> bool:
@@ -180,9 +177,7 @@ def _alike(pieces: Sequence[Tensor]) -> bool:
 
 
 def _rows_of(codec: Codec, shape: Shape, name: str) -> Rows | None:
-    rows = codec.rows(shape)
-    assert rows is not None, "a codec without rows is never regrouped"
-    return rows.get(name)
+    return (codec.rows(shape[-2:]) or {}).get(name)
 
 
 def _piece(codec: Codec, weights: Sequence[Parts], shapes: Sequence[Shape], name: str, run: Run) -> Tensor:
@@ -223,16 +218,26 @@ def plan_regroup(
         whole = tuple(Gathered(s, tuple((Run(0, m, 0, s[-2]),) for m in range(prod(s[:-2])))) for s in disk)
         return Regroup(codec, names, disk, disk, whole, whole)
     to_memory = gather(op.forward, disk)
-    if to_memory is None or codec.rows(disk[0]) is None:
+    if to_memory is None:
         return None
     memory = tuple(made.shape for made in to_memory)
     to_disk = gather(op.inverse, memory)
     if to_disk is None or any(made.shape != shape for made, shape in zip(to_disk, disk, strict=True)):
         return None
+    if codec.rows(disk[0][-2:]) is None and not all(_keeps_matrices(made, disk) for made in to_memory):
+        return None
     regroup = Regroup(codec, names, disk, memory, to_memory, to_disk)
     if not _works(regroup) or not _shared_agree(regroup, shared):
         return None
     return regroup
+
+
+def _keeps_matrices(made: Gathered, shapes: Sequence[Shape]) -> bool:
+    """Whether every matrix is a whole one of the others."""
+    return all(
+        len(runs) == 1 and runs[0].start == 0 and runs[0].stop == shapes[runs[0].weight][-2]
+        for runs in made.matrices
+    )
 
 
 def _works(regroup: Regroup) -> bool:
@@ -245,7 +250,7 @@ def _works(regroup: Regroup) -> bool:
         ):
             outlines = [_outlines(codec, shape, names) for shape in shapes]
             made = run([outline[name] for outline in outlines for name in names])
-            wanted = [codec.specs(shape)[name].shape for shape in results for name in names]
+            wanted = [specs_of(codec, shape)[name].shape for shape in results for name in names]
             if [tuple(t.shape) for t in made] != wanted:
                 return False
     except (PackingError, RuntimeError):
@@ -254,15 +259,16 @@ def _works(regroup: Regroup) -> bool:
 
 
 def _outlines(codec: Codec, shape: Shape, names: Sequence[str]) -> Mapping[str, Tensor]:
-    specs = codec.specs(shape)
+    specs = specs_of(codec, shape)
     return {n: torch.empty(specs[n].shape, dtype=specs[n].dtype, device="meta") for n in names}
 
 
 def _shared_agree(regroup: Regroup, shared: Sequence[Callable[[str], Tensor]] | None) -> bool:
     """Whether parts that belong to all rows are equal wherever rows of several weights meet."""
     codec = regroup.codec
-    outlines = _outlines(codec, regroup.disk[0], regroup.names)
-    apart = {*(codec.rows(regroup.disk[0]) or {}), *_restated(codec, outlines, regroup.disk[0])}
+    matrix = regroup.disk[0][-2:]
+    outlines = _outlines(codec, matrix, regroup.names)
+    apart = {*(codec.rows(matrix) or {}), *restated(codec, outlines, matrix, 0)}
     for name in regroup.names:
         if name in apart:
             continue

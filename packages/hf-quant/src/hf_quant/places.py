@@ -15,6 +15,7 @@ from hf_modeling.weights.slots import Slot, find_slots
 from hf_modeling.weights.table import MEMORY_PREFIX
 from hf_quant.codec import Shape
 from hf_quant.report import Decision, Line
+from hf_quant.stacking import specs_of
 from hf_quant.stored import module_of
 from hf_quant.swap import Quantized, is_embedding, put_packed, quantized_layers, why_not
 from hf_quant.units import Unit
@@ -43,6 +44,11 @@ class Places:
         shared = {owner for name, owner in self.ties.items() if name in heads}
         return frozenset(map(module_of, heads | shared))
 
+    @property
+    def names(self) -> list[tuple[str, ...]]:
+        """The name of each layer."""
+        return [(module_of(name),) for name in self.slots]
+
     def is_linear(self, name: str) -> bool:
         """Whether it is the weight of a linear layer."""
         slot = self.slots[name]
@@ -63,7 +69,7 @@ class Places:
         types: the element types of parts in the checkpoint, where they are known.
         """
         for name, shape in zip(unit.memory, unit.regroup.memory, strict=True):
-            specs = unit.codec.specs(shape)
+            specs = specs_of(unit.codec, shape)
             parts = {
                 part: torch.empty(specs[part].shape, dtype=types.get(part, specs[part].dtype), device="meta")
                 for part in unit.regroup.names

@@ -184,7 +184,7 @@ class CodecQuantizer:
         """Pack what the settings choose while it is read."""
         targets = plain_targets(source, table, places.shapes, places.ties, where=self.where)
         self._refuse_packed(source)
-        self.refuse_unmatched([target.modules for target in targets])
+        self.refuse_unmatched([*(target.modules for target in targets), *places.names])
         made: dict[str, tuple[Pack, str]] = {}
         hidden: list[str] = []
         units: list[Unit] = []
@@ -196,7 +196,7 @@ class CodecQuantizer:
             if isinstance(codecs, str):
                 self.decide(target.step.outputs, "plain", codecs)
                 continue
-            new = units_of(target, codecs)
+            new = units_of(target, codecs, self.method, self._settings)
             measured = self.note_error if self._measured else None
             made.update(packs_of(target, new, source, self.dtype, measured))
             hidden += target.step.inputs

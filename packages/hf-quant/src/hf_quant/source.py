@@ -12,6 +12,7 @@ from torch import Tensor
 from hf_modeling.weights.source import Source
 from hf_quant.codec import Codec, Shape
 from hf_quant.errors import NonFiniteError
+from hf_quant.stacking import dequantized, quantized, specs_of
 from hf_quant.stored import PackedWeight
 
 
@@ -30,7 +31,7 @@ class Unpack:
         """The weight."""
         packed = self._weight
         parts = {name: self._source.read(tensor) for name, tensor in packed.tensors.items()}
-        plain = packed.codec.dequantize(parts, packed.shape, self.dtype)
+        plain = dequantized(packed.codec, parts, packed.shape, self.dtype)
         return plain.mT if self._transposed else plain
 
 
@@ -54,7 +55,7 @@ class Pack:
         plain: Callable[[], Tensor],
         measured: Measure | None,
     ) -> None:
-        self.needs, self.specs = needs, codec.specs(shape)
+        self.needs, self.specs = needs, specs_of(codec, shape)
         self._weight, self._codec, self._plain, self._measured = weight, codec, plain, measured
         self._shape = shape
         self._lock = Lock()
@@ -84,7 +85,7 @@ def pack(weight: str, codec: Codec, plain: Tensor) -> dict[str, Tensor]:
             fix="fetch the checkpoint again, or leave this layer out in the settings",
         )
     with torch.no_grad():
-        return codec.quantize(plain)
+        return quantized(codec, plain)
 
 
 def relative_error(plain: Tensor, codec: Codec, parts: Mapping[str, Tensor], shape: Shape) -> float:
@@ -93,7 +94,7 @@ def relative_error(plain: Tensor, codec: Codec, parts: Mapping[str, Tensor], sha
     size = float(exact.norm())
     if size == 0.0:
         return 0.0
-    return float((exact - codec.dequantize(parts, shape, torch.float32)).norm()) / size
+    return float((exact - dequantized(codec, parts, shape, torch.float32)).norm()) / size
 
 
 @final

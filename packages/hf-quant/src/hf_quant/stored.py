@@ -14,6 +14,7 @@ from hf_modeling.weights.source import Source
 from hf_quant.codec import Codec, Part, Shape, Stored
 from hf_quant.errors import PackingError, PartsMissingError
 from hf_quant.method import Beside, Method, Place
+from hf_quant.stacking import shape_of, specs_of
 
 WEIGHT = "weight"
 
@@ -42,7 +43,7 @@ def find_packed(
 ) -> dict[str, PackedWeight]:
     """Every packed weight of a checkpoint, by its name as plain numbers. Reads headers, and tiny tensors.
 
-    expected: the shapes of plain weights, by name, as the model would save them.
+    expected: the shapes of plain weights, by name, as the model has them and as it would save them.
     Raises PartsMissingError, PackingError.
     """
     found: dict[str, PackedWeight] = {}
@@ -50,7 +51,8 @@ def find_packed(
         stored = {suffix: _stored(source, name) for suffix, name in tensors.items()}
         if stored.keys() <= {WEIGHT, ""} and all(s.dtype in COMPUTE_DTYPES for s in stored.values()):
             continue
-        weight = module if is_stacked else f"{module}.{WEIGHT}"
+        is_parameter = is_stacked or (f"{module}.{WEIGHT}" not in expected and module in expected)
+        weight = module if is_parameter else f"{module}.{WEIGHT}"
         place = Place(module=module, stored=stored, shape=expected.get(weight, ()))
         codec = method.packed(config, place, beside)
         if codec is None:
@@ -112,8 +114,8 @@ def _checked(
             module, lacking=lacking, found=tuple(tensors.values()), near=near[0] if near else ""
         )
     present = {name: stored[spelling] for name, spelling in spelled.items() if spelling in stored}
-    shape = codec.shape(present)
-    for name, spec in codec.specs(shape).items():
+    shape = shape_of(codec, present, stacked=weight == module)
+    for name, spec in specs_of(codec, shape).items():
         if name in present and present[name].shape != spec.shape:
             raise PackingError(
                 f"{tensors[spelled[name]]} is {list(present[name].shape)} in the checkpoint; for a weight "

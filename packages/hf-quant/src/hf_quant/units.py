@@ -128,12 +128,12 @@ def plan_packed(
 
 
 def expected_shapes(table: WeightTable, wanted: Shapes) -> dict[str, Shape]:
-    """The shapes of the matrices that the model would save, as linear layers use them, by name on disk.
+    """The shapes of the model's weights, as linear layers use them, by name in memory and on disk.
 
-    Names are in full and as a bare base model has them.
+    Names on disk are in full and as a bare base model has them.
     """
     straight = replace(table, rules=tuple(_straight(rule) for rule in table.rules))
-    shapes: dict[str, Shape] = {}
+    shapes: dict[str, Shape] = {**wanted}
     for step in plan_save(straight, wanted):
         outlines = [torch.empty(wanted[name], dtype=torch.uint8, device="meta") for name in step.inputs]
         for name, made in step.save(outlines).items():

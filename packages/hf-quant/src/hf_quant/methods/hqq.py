@@ -15,6 +15,8 @@ from hf_quant.method import Beside, Method, Place
 from hf_quant.skip import Skip
 
 SUFFIXES = frozenset(part.suffix for part in Hqq().parts)
+SETTINGS = ("nbits", "group_size", "axis", "view_as_float", "optimize", "round_zero")
+"""What a layer's own tensors say that its settings say, too."""
 DTYPES = {str(dtype): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32)}
 
 
@@ -24,13 +26,12 @@ def packed(config: HqqConfig, place: Place, beside: Beside) -> Codec | None:
     if "W_q" not in stored and not {"scale", "zero"} <= stored.keys():
         return None
     own = _settings(config, place.module)
-    numbers = {n: int(stored[n].read()) for n in ("nbits", "group_size", "axis") if n in stored}
-    for name in ("view_as_float", "optimize", "round_zero"):
-        if name in stored:
-            numbers[name] = int(stored[name].read())
+    # Stacked experts have each of these once for every expert.
+    numbers = {name: int(stored[name].read().flatten()[0]) for name in SETTINGS if name in stored}
     dtype = stored["scale"].dtype if "scale" in stored else torch.float16
     if "compute_dtype" in stored:
-        dtype = DTYPES.get(bytes(stored["compute_dtype"].read().tolist()).decode(), dtype)
+        text = stored["compute_dtype"].read()
+        dtype = DTYPES.get(bytes(text.view(-1, text.shape[-1])[0].tolist()).decode(), dtype)
     return _layout({**own, **numbers}, dtype)
 
 
