@@ -28,6 +28,7 @@ from hf_parallel.mesh import ParallelDims
 from hf_parallel.options import ParallelOptions
 from hf_parallel.parallel import Parallel, parallelize
 from hf_parallel.plan import Plan, make_plan, outline
+from hf_parallel.validate import check_plan
 from hf_parallel.weights import CheckpointWeights
 
 M = TypeVar("M", bound=PreTrainedModel)
@@ -61,6 +62,7 @@ def load_parallel(
     if config.quantization_config is not None:
         raise _quantized(config.quantization_config.quant_method)
     plan = make_plan(cls, config, dims.spec, replicate=options.replicate)
+    check_plan(plan, options)
     checkpoint = discover(
         repo,
         variant=arguments.get("variant"),

@@ -14,12 +14,14 @@ import torch
 
 from hf_modeling.init import DEFAULT_STD
 from hf_modeling.model import PreTrainedModel
+from hf_parallel.context import ContextOrder, apply_context
 from hf_parallel.mesh import ParallelDims
 from hf_parallel.options import ParallelOptions
 from hf_parallel.placements import Holding
 from hf_parallel.plan import Plan, make_plan, outline
 from hf_parallel.shard import Filling, Sharder
 from hf_parallel.tensor import TensorOptions, apply_tensor, summed
+from hf_parallel.validate import check_plan
 from hf_parallel.weights import RandomWeights, TensorWeights, Weights
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ def parallelize(
         LayoutMismatchError: the model does not fall into the shares of the layout.
     """
     plan = make_plan(cls, config, dims.spec, replicate=options.replicate)
+    check_plan(plan, options)
     if weights is None:
         whole = outline(cls, config, cls.family.spec(config))
         weights = RandomWeights(whole, getattr(config, "initializer_range", DEFAULT_STD), seed)
@@ -80,6 +83,11 @@ def parallelize(
     if dims.spec.tp > 1 or dims.spec.ep > 1:
         tensor = TensorOptions(sequence=options.sequence_parallel, whole_logits=not options.loss_parallel)
         apply_tensor(model, plan, dims.group("tp"), tensor)
+    if dims.spec.cp > 1:
+        order = ContextOrder(dims.spec.cp, options.balance)
+        layers = (model if model.is_base else model.get_submodule("model")).get_submodule("layers")
+        first = next(layers.children())
+        apply_context(model, first, order, dims.group("cp"), options.context)
     sharder = Sharder(
         plan=plan, dims=dims, options=options, filling=Filling(weights=weights, dtype=dtype, fp32=fp32)
     )

@@ -17,6 +17,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from hf_modeling.loss import IGNORED, next_tokens
 from hf_modeling.model import PreTrainedModel
+from hf_parallel.context import ContextOrder
 from hf_parallel.gradients import clip_gradients, complete_gradients
 from hf_parallel.loss import summed_cross_entropy, vocabulary_cross_entropy
 from hf_parallel.parallel import Parallel
@@ -68,6 +69,7 @@ def train_step(
 
     Data parallel ranks talk in the last micro-batch only. All ranks give as many micro-batches.
     """
+    batches = [context_part(parallel, batch) for batch in batches]
     tokens = count_tokens(parallel, batches)
     total = torch.zeros((), device=parallel.dims.device)
     for number, batch in enumerate(batches):
@@ -80,6 +82,12 @@ def train_step(
     if parallel.dims.size("data") > 1:
         dist.all_reduce(total, group=parallel.dims.group("data"))
     return StepResult(loss=total, tokens=tokens, norm=norm)
+
+
+def context_part(parallel: Parallel[PreTrainedModel], batch: Batch) -> Batch:
+    """This rank's tokens of a batch that all ranks of its `cp` group have read alike."""
+    order = ContextOrder(parallel.dims.spec.cp, parallel.options.balance)
+    return order.part(batch, parallel.dims.rank("cp"))
 
 
 def count_tokens(parallel: Parallel[PreTrainedModel], batches: Sequence[Batch]) -> Tensor:

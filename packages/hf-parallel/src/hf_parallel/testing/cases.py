@@ -82,6 +82,20 @@ HYBRID = Case(
     steps=3,
     max_norm=1.0,
 )
+SINKS = Case(
+    model="gpt_oss",
+    config={
+        **SIZES,
+        "head_dim": 8,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "sliding_window": 5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+    },
+    class_name="GptOssForCausalLM",
+    steps=3,
+    max_norm=1.0,
+)
 WIDE_NORMS = Case(model="olmo2", config=SIZES, class_name="Olmo2ForCausalLM", steps=3, max_norm=1.0)
 DISTANCES = Case(
     model="bloom",
@@ -92,7 +106,14 @@ DISTANCES = Case(
 )
 POSITIONS = Case(
     model="gpt2",
-    config={"vocab_size": 61, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 32},
+    config={
+        "vocab_size": 61,
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_positions": 32,
+        "attn_pdrop": 0.0,
+    },
     class_name="GPT2LMHeadModel",
     steps=3,
     max_norm=1.0,
@@ -121,6 +142,7 @@ FAMILIES = {
     "windowed": WINDOWED,
     "mixture": MIXTURE,
     "latent": LATENT,
+    "sinks": SINKS,
     "hybrid": HYBRID,
     "wide-norms": WIDE_NORMS,
     "distances": DISTANCES,

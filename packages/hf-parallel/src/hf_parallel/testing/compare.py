@@ -32,6 +32,7 @@ class Case:
     """A model, a batch and a step to be taken alike on every layout.
 
     rows, tokens: of the global batch. ragged: rows end in targets that do not count, of different numbers.
+    packed: rows hold several sequences, of different lengths. padded: rows begin or end in padding.
     """
 
     model: str
@@ -43,6 +44,8 @@ class Case:
     steps: int = 0
     max_norm: float | None = None
     ragged: bool = True
+    packed: bool = False
+    padded: bool = False
     lr: float = 1e-4
 
 
@@ -78,9 +81,29 @@ def micro_batches(case: Case, part: int, parts: int, step: int = 0) -> list[Batc
     if case.ragged:
         for row in range(case.rows):
             labels[row, case.tokens - row % 3 * 2 :] = -100
+    positions = mask = None
+    if case.packed:
+        positions = torch.stack([_packed(case.tokens, 5 + row % 4) for row in range(case.rows)])
+    if case.padded:
+        mask = torch.ones_like(ids)
+        for row in range(case.rows):
+            mask[row, slice(0, row) if row % 2 else slice(case.tokens - row, case.tokens)] = 0
+        labels[mask == 0] = -100
     own = slice(part * case.rows // parts, (part + 1) * case.rows // parts)
-    rows = zip(ids[own].chunk(case.accumulate), labels[own].chunk(case.accumulate), strict=True)
-    return [Batch.causal(x, y) for x, y in rows]
+    cut = [
+        [None] * case.accumulate if whole is None else whole[own].chunk(case.accumulate)
+        for whole in (ids, labels, mask, positions)
+    ]
+    made = []
+    for x, y, m, p in zip(*cut, strict=True):
+        assert x is not None, "every batch has ids"
+        made.append(Batch.causal(x, y, attention_mask=m, position_ids=p))
+    return made
+
+
+def _packed(tokens: int, length: int) -> Tensor:
+    """Positions of sequences of about this length, one after the other."""
+    return torch.cat([torch.arange(length), torch.arange(tokens - length)])
 
 
 def run_case(case: Case, layout: ParallelSpec, options: ParallelOptions) -> Seen:

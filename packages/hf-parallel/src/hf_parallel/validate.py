@@ -1,0 +1,20 @@
+"""What a layout asks of a model beyond falling into shares. Checked before any weight is read."""
+
+from __future__ import annotations
+
+from hf_parallel.context import context_problems
+from hf_parallel.errors import LayoutMismatchError
+from hf_parallel.options import ParallelOptions
+from hf_parallel.plan import Plan
+
+
+def check_plan(plan: Plan, options: ParallelOptions) -> None:
+    """Raises LayoutMismatchError, with every reason there is, if the planned model cannot run on its layout."""
+    layout = plan.layout
+    problems = list(context_problems(plan.whole, options.context)) if layout.cp > 1 else []
+    if problems:
+        raise LayoutMismatchError(
+            f"sequences of this model cannot be cut over cp={layout.cp}",
+            problems,
+            fix=f"leave cp out: dp_shard={layout.dp_shard * layout.cp} takes as many ranks",
+        )
