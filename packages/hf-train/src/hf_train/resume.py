@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hf_hub_io import read_json_object
 from hf_train.callbacks import TRAINER_STATE_NAME, ExportableState, TrainerCallback, TrainerState
 from hf_train.checkpoint import MANIFEST_NAME, RngState, load_rng, verify
 from hf_train.data.batches import batch_seed
 from hf_train.data.feed import DataState
 from hf_train.errors import ResumeError
 from hf_train.model_files import load_files
-from hf_train.saving import AVERAGES, DATA_STATE, OPTIMIZER, SCALER, SCHEDULER
+from hf_train.saving import AVERAGES, DATA_STATE, OPTIMIZER, PROGRESS, SCALER, SCHEDULER
 
 if TYPE_CHECKING:
     from hf_train.run import Run
@@ -54,6 +55,9 @@ def restore(trainer: Trainer, run: Run, folder: Path) -> tuple[DataState, RngSta
     if run.average is not None:
         _required(folder / AVERAGES, "ema_decay is set, and the checkpoint was saved without it")
         run.average.load_state_dict(read(folder / AVERAGES))
+    run.logged_step = trainer.state.global_step
+    if (folder / PROGRESS).is_file():
+        run.take_up(read_json_object(folder / PROGRESS))
     data = _data_state(trainer, run, folder)
     return (
         (DataState(), None) if trainer.args.ignore_data_skip else (data, _randomness(trainer, folder, data))

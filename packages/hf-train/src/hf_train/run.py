@@ -6,11 +6,13 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from torch import nn
 
+from hf_hub_io.jsonio import JsonValue
 from hf_train.data.feed import Feed
 from hf_train.ema import WeightAverage
 from hf_train.errors import NonFiniteError, TrainingDataError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from hf_train.arguments import TrainingArguments
 
 logger = logging.getLogger(__name__)
+_PROGRESS: Final = ("loss", "losses", "logged_step", "skipped", "grad_norm", "learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +85,7 @@ class Run:
     losses: int = 0
     """How many these are."""
     total_loss: float = 0.0
+    """Sum of the losses of all steps of this call."""
     logged_step: int = 0
     skipped: int = 0
     """Steps whose loss or gradient was not finite."""
@@ -98,6 +102,7 @@ class Run:
         if math.isfinite(loss):
             self.loss += loss
             self.losses += 1
+            self.total_loss += loss
         self.grad_norm, self.learning_rate = grad_norm, learning_rate
 
     def take_loss(self) -> float | None:
@@ -105,9 +110,17 @@ class Run:
         if not self.losses:
             return None
         mean = self.loss / self.losses
-        self.total_loss += self.loss
         self.loss, self.losses = 0.0, 0
         return mean
+
+    def progress(self) -> dict[str, JsonValue]:
+        """What the next log says of the steps so far, to be saved."""
+        return {name: getattr(self, name) for name in _PROGRESS}
+
+    def take_up(self, progress: Mapping[str, JsonValue]) -> None:
+        """Go on from what `progress` gave."""
+        for name in _PROGRESS:
+            setattr(self, name, progress[name])
 
     def note_skipped(self, error: NonFiniteError) -> None:
         """Count a step that was skipped, and say why."""

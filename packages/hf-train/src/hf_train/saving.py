@@ -1,4 +1,4 @@
-"""What a checkpoint holds, and how it is written. The layout is the peer's, with two files more.
+"""What a checkpoint holds, and how it is written. The layout is the peer's, with a few files more.
 
 ```
 checkpoint-500/
@@ -9,6 +9,7 @@ checkpoint-500/
     training_args.bin                   the arguments, for the peer's tools; never read here
     training_args.json                  the arguments, with where each value came from
     data_state.pt                       how far the data was taken
+    progress.json                       what the next log says of the steps since the last one
     ema.pt                              averaged weights, if there are some
     checkpoint_manifest.json            sizes and hashes of all of these, written last
 ```
@@ -49,6 +50,7 @@ OPTIMIZER: Final = "optimizer.pt"
 SCHEDULER: Final = "scheduler.pt"
 SCALER: Final = "scaler.pt"
 DATA_STATE: Final = "data_state.pt"
+PROGRESS: Final = "progress.json"
 AVERAGES: Final = "ema.pt"
 ARGUMENTS: Final = "training_args.json"
 ARGUMENTS_PICKLE: Final = "training_args.bin"
@@ -95,6 +97,7 @@ def _files(trainer: Trainer, run: Run) -> dict[str, Any]:
         "accumulation": args.gradient_accumulation_steps,
         "processes": args.world_size,
     }
+    files[PROGRESS] = run.progress()
     files[OPTIMIZER] = trainer.strategy.optimizer_state(trainer.model_wrapped, trainer.optimizer_now)
     files[SCHEDULER] = trainer.scheduler_now.state_dict()
     if trainer.precision.scaler is not None:

@@ -133,7 +133,7 @@ class Trainer(TrainerBase):
         )
         duties.introduce(self, loader)
         resumed, randomness = (DataState(), None) if folder is None else restore(self, run, folder)
-        run.first_step = run.logged_step = self.state.global_step
+        run.first_step = self.state.global_step
         run.first_tokens = self.state.num_input_tokens_seen
         run.start = time.perf_counter()
         self.is_in_train = True
@@ -148,7 +148,6 @@ class Trainer(TrainerBase):
     def _finish(self, run: Run) -> TrainOutput:
         """Log the summary, take the best or the averaged weights, and tell callbacks."""
         self.writer.wait()
-        run.take_loss()
         steps = self.state.global_step - run.first_step
         seconds = time.perf_counter() - run.start
         rows = run.length.rows * steps / max(run.length.max_steps, 1)
