@@ -18,9 +18,10 @@ if TYPE_CHECKING:
         AutoModelForQuestionAnswering,
         AutoModelForSeq2SeqLM,
         AutoModelForSequenceClassification,
+        AutoModelForTextEncoding,
         AutoModelForTokenClassification,
     )
-    from hf_modeling.cache import Cache, DynamicCache
+    from hf_modeling.cache import Cache, DynamicCache, EncoderDecoderCache
     from hf_modeling.families.family import Family
     from hf_modeling.model import PreTrainedModel
     from hf_modeling.models import *  # noqa: F403 # the stub lists every family class
@@ -38,9 +39,11 @@ __all__ = [
     "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
+    "AutoModelForTextEncoding",
     "AutoModelForTokenClassification",
     "Cache",
     "DynamicCache",
+    "EncoderDecoderCache",
     "Family",
     "LoadReport",
     "PreTrainedModel",
@@ -52,6 +55,7 @@ __all__ = [
 _MODULES = {
     "Cache": "cache",
     "DynamicCache": "cache",
+    "EncoderDecoderCache": "cache",
     "Family": "families.family",
     "LoadReport": "weights.report",
     "PreTrainedModel": "model",

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from hf_modeling.families.family import Task
     from hf_modeling.heads.causal_lm import CausalLM
     from hf_modeling.heads.classification import MultipleChoice, QuestionAnswering, TokenClassifier
+    from hf_modeling.heads.conditional_generation import ConditionalGeneration
     from hf_modeling.heads.masked_lm import MaskedLM, NextSentence, PreTraining
     from hf_modeling.heads.replaced_tokens import ReplacedTokens
     from hf_modeling.heads.sequence_classification import SequenceClassifier
+    from hf_modeling.seq2seq import Seq2Seq, TextEncoder
 
 M = TypeVar("M", bound=PreTrainedModel)
 
@@ -117,9 +119,14 @@ def _from_its_own_code(path: str | Path, repo: Repo, code: str, trust: Trust | N
     return load(path)
 
 
-AutoModel: Final[AutoClass[Decoder | Encoder]] = AutoClass("base", "AutoModel")
+AutoModel: Final[AutoClass[Decoder | Encoder | Seq2Seq]] = AutoClass("base", "AutoModel")
 AutoModelForCausalLM: Final[AutoClass[CausalLM]] = AutoClass("causal-lm", "AutoModelForCausalLM")
-AutoModelForSeq2SeqLM: Final[AutoClass[PreTrainedModel]] = AutoClass("seq2seq-lm", "AutoModelForSeq2SeqLM")
+AutoModelForSeq2SeqLM: Final[AutoClass[ConditionalGeneration]] = AutoClass(
+    "seq2seq-lm", "AutoModelForSeq2SeqLM"
+)
+AutoModelForTextEncoding: Final[AutoClass[TextEncoder | Encoder]] = AutoClass(
+    "text-encoding", "AutoModelForTextEncoding", "base"
+)
 AutoModelForMaskedLM: Final[AutoClass[MaskedLM]] = AutoClass("masked-lm", "AutoModelForMaskedLM")
 AutoModelForPreTraining: Final[AutoClass[PreTraining | ReplacedTokens | MaskedLM | CausalLM]] = AutoClass(
     "pretraining", "AutoModelForPreTraining", "replaced-tokens", "masked-lm", "causal-lm"
