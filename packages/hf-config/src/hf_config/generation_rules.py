@@ -55,17 +55,8 @@ def check_ranges(values: Mapping[str, Any]) -> None:
 
 def check_combinations(values: Mapping[str, Any]) -> None:
     """Raises InconsistentFieldsError for options that cannot hold together."""
-    _check_returned(values)
-    _check_groups(values)
-    _check_lengths(values)
-    _check_forced(values)
-
-
-def _check_returned(values: Mapping[str, Any]) -> None:
     returned, beams = values["num_return_sequences"] or 1, values["num_beams"] or 1
-    if returned == 1:
-        return
-    if beams == 1 and not values["do_sample"]:
+    if returned > 1 and beams == 1 and not values["do_sample"]:
         raise InconsistentFieldsError(
             f"{_OWNER}: num_return_sequences {returned} without sampling or beams would repeat one text",
             fields=("num_return_sequences", "do_sample", "num_beams"),
@@ -77,19 +68,13 @@ def _check_returned(values: Mapping[str, Any]) -> None:
             fields=("num_return_sequences", "num_beams"),
             fix=f"set num_beams to {returned} or more",
         )
-
-
-def _check_groups(values: Mapping[str, Any]) -> None:
-    groups, beams = values["num_beam_groups"] or 1, values["num_beams"] or 1
+    groups = values["num_beam_groups"] or 1
     if groups > 1 and beams % groups:
         raise InconsistentFieldsError(
             f"{_OWNER}: num_beams {beams} cannot be shared by num_beam_groups {groups}",
             fields=("num_beams", "num_beam_groups"),
             fix="set num_beams to a multiple of num_beam_groups",
         )
-
-
-def _check_lengths(values: Mapping[str, Any]) -> None:
     for shortest, longest in (("min_length", "max_length"), ("min_new_tokens", "max_new_tokens")):
         low, high = values[shortest], values[longest]
         if low is not None and high is not None and low > high:
@@ -98,11 +83,8 @@ def _check_lengths(values: Mapping[str, Any]) -> None:
                 fields=(shortest, longest),
                 fix=f"lower {shortest} or raise {longest}",
             )
-
-
-def _check_forced(values: Mapping[str, Any]) -> None:
     suppressed = set(values["suppress_tokens"] or ())
-    for name in ("forced_bos_token_id", "forced_eos_token_id"):
+    for name in ("forced_bos_token_id", "forced_eos_token_id") if suppressed else ():
         forced = values[name]
         tokens = {forced} if isinstance(forced, int) else set(forced or ())
         if tokens and tokens <= suppressed:

@@ -193,7 +193,11 @@ class Record:
         for name in values.keys() - plan.keys:
             raise UnknownFieldError(cls.__name__, name, plan.keys | plan.aliases.keys())
         state = vars(self)
-        state["extra"] = _as_extra(cls, extra) if extra else {}
+        if extra is None:
+            extra = {}
+        if not isinstance(extra, Mapping):
+            raise InvalidFieldError(cls.__name__, "extra", extra, "a mapping of further keys")
+        state["extra"] = {str(key): plain(item) for key, item in extra.items()}
         state["_given"] = plan.keys & values.keys()
         for slot in plan.slots:
             completion = slot.completion
@@ -313,12 +317,6 @@ def _own_names(cls: type[Record], values: Mapping[str, object]) -> dict[str, obj
             )
         named[own] = value
     return named
-
-
-def _as_extra(cls: type[Record], value: object) -> dict[str, JsonValue]:
-    if not isinstance(value, Mapping):
-        raise InvalidFieldError(cls.__name__, "extra", value, "a mapping of further keys")
-    return {str(key): plain(item) for key, item in value.items()}
 
 
 def _made_default(cls: type[Record], slot: Slot) -> object:

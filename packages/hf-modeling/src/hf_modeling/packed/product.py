@@ -6,7 +6,8 @@ memory at full speed. The numbers are those of `F.linear` to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, final
 
 import torch
@@ -33,27 +34,26 @@ class Packed:
             call, and that is all that is gained.
     """
 
-    __slots__ = ("_bias", "_matrix", "_reordered", "_samples", "_watched", "dtype", "nbytes", "sizes")
+    __slots__ = ("_samples", "_watched", "dtype", "nbytes", "product", "sizes")
+
+    product: Callable[[Tensor], Tensor]
+    """x (..., I) times all weights, plus biases: (..., O)."""
 
     def __init__(self, layers: Sequence[nn.Linear], *, reorder: bool = True) -> None:
         self.sizes = [layer.out_features for layer in layers]
         weight_OI = _joined([layer.weight.detach() for layer in layers])
         biases = [bias.detach() for layer in layers if (bias := layer._parameters["bias"]) is not None]
-        self._bias = torch.cat(biases) if biases else None
-        self._reordered = reorder
-        self._matrix: Tensor = weight_OI
+        bias_O = torch.cat(biases) if biases else None
         if reorder:
-            self._matrix = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_EXPECTED)
+            blocked = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_EXPECTED)
+            self.product = partial(
+                torch.ops.mkldnn._linear_pointwise, W=blocked, B=bias_O, attr="none", scalars=[], algorithm=""
+            )
+        else:
+            self.product = partial(nn.functional.linear, weight=weight_OI, bias=bias_O)
         self.dtype, self.nbytes = weight_OI.dtype, weight_OI.nbytes
         self._watched = [watched for layer in layers for watched in _watched(layer)]
         self._samples = [(layer.weight, _sample(layer.weight)) for layer in layers]
-
-    def product(self, x: Tensor) -> Tensor:
-        """x (..., I) times all weights, plus biases: (..., O)."""
-        if not self._reordered:
-            return nn.functional.linear(x, self._matrix, self._bias)
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._matrix, self._bias, "none", [], "")
-        return result
 
     def serves(self, x: Tensor) -> bool:
         """Whether this input should go through the packed product, and the weights are what was packed."""
