@@ -4,13 +4,19 @@ Counted on a two-layer Llama with the interpreter's profiler hook, at the second
 reached: a number may fall, and does not rise unnoticed. Functions / files / depth:
 
                         reached          the design's aim    the peer
-    load                153 / 50 / 14    60 / 12 / 8         224 / 34 / 15
+    load                153 / 52 / 14    60 / 12 / 8         224 / 34 / 15
     forward              13 / 10 /  6    15                   72 / 13 / 13
       making a cache     15 / 11 /  6
-    generate             69 / 28 / 13    40 /  8             138 / 20 / 16
+    generate             52 / 27 / 11    40 /  8             138 / 20 / 16
 
 The aims for load and generate are missed. The peer's figures leave out the libraries that fetch and parse files
 for it; ours count every package of this workspace, and a file here holds one mechanism.
+
+Four calls of loading ask whether weights are packed, by whom, and whether a decoder reads an encoder.
+
+Thirteen of the functions under generate are the model's own forward, and a dozen merge and check options, whose
+package is below this one. What else could go are steps with a name and a second user: `make_plan` (serving),
+`tokens_of` (streaming), `Run.call` and `Run.scores` (every way to decode).
 """
 
 import sys
@@ -110,13 +116,13 @@ def load(model: LlamaForCausalLM, tmp_path_factory: pytest.TempPathFactory) -> W
 
 def test_load(load: Walk) -> None:
     assert len(load.functions) <= 153, str(load)
-    assert len(load.files) <= 50, str(load)
+    assert len(load.files) <= 52, str(load)
     assert load.depth <= 14, str(load)
 
 
 @pytest.mark.parametrize(
     ("stage", "functions", "files"),
-    [("files", 26, 9), ("config", 29, 8), ("build", 44, 19), ("weights", 38, 8), ("calls", 16, 6)],
+    [("files", 26, 9), ("config", 25, 8), ("build", 44, 19), ("weights", 38, 8), ("calls", 20, 8)],
 )
 def test_each_stage_of_loading(load: Walk, stage: str, functions: int, files: int) -> None:
     walked = {code for code in load.functions if stage_of(code) == stage}
@@ -135,6 +141,6 @@ def test_forward(model: LlamaForCausalLM, use_cache: bool, functions: int, files
 
 def test_generate(model: LlamaForCausalLM) -> None:
     seen = walk(lambda: model.generate(IDS, max_new_tokens=4, do_sample=False))
-    assert len(seen.functions) <= 69, str(seen)
-    assert len(seen.files) <= 28, str(seen)
-    assert seen.depth <= 13, str(seen)
+    assert len(seen.functions) <= 52, str(seen)
+    assert len(seen.files) <= 27, str(seen)
+    assert seen.depth <= 11, str(seen)

@@ -78,7 +78,8 @@ def load_weights(
     if table.computed:
         _keep_computed(plan, slots, table, options)
     refuse(plan, options, prefix=prefix, where=where)
-    ties = _without_contradicted(ties, plan, source, table)
+    if table.may_differ:
+        ties = _without_contradicted(ties, plan, source, table)
     filler = Filler(source, slots, ties, devices=options.devices, dtype=options.dtype, fp32=table.fp32)
     homes = {name: options.devices.lives_on(slot.path) for name, slot in slots.items()}
     deferred = [s for s in plan.steps if all(homes[filler.owner(name)] is None for name in s.outputs)]
