@@ -109,7 +109,7 @@ class BitNetOnline:
         return made if self.norm_eps is None else {**made, "norm_weight": Spec(shape[-1:], torch.bfloat16)}
 
     def rows(self, shape: Shape) -> Mapping[str, Rows] | None:
-        return {"weight": Rows(-2)}  # cut or joined in memory, and whole again in the file
+        return None  # the mean is that of all rows
 
     def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
         return rounded(parts["weight"]).to(dtype)

@@ -40,7 +40,7 @@ class BitsAndBytesInt8:
         )
 
     def shape(self, stored: Mapping[str, Stored]) -> Shape:
-        if "weight_format" in stored and int(stored["weight_format"].read()) != _ROW_MAJOR:
+        if "weight_format" in stored and bool((stored["weight_format"].read() != _ROW_MAJOR).any()):
             raise PackingError(
                 "weight_format is not 0: 8-bit weights in a layout of one kind of graphics card",
                 fix="load and save them with bitsandbytes 0.45 or later, which writes rows",
@@ -51,7 +51,7 @@ class BitsAndBytesInt8:
         return {
             "weight": Spec(shape, torch.int8),
             "SCB": Spec(shape[:-1], torch.float32),
-            "weight_format": Spec((), torch.uint8),
+            "weight_format": Spec(shape[:-2], torch.uint8),
         }
 
     def rows(self, shape: Shape) -> Mapping[str, Rows] | None:
@@ -63,7 +63,11 @@ class BitsAndBytesInt8:
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
         codes, peak = _rows(weight.half())
         require_finite(peak)
-        return {"weight": codes, "SCB": peak, "weight_format": torch.zeros((), dtype=torch.uint8)}
+        return {
+            "weight": codes,
+            "SCB": peak,
+            "weight_format": codes.new_zeros(weight.shape[:-2], dtype=torch.uint8),
+        }
 
     def product(self, x: Tensor, parts: Parts, shape: Shape) -> Tensor:
         weight, peak = parts["weight"], parts["SCB"]

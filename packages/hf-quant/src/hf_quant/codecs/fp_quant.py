@@ -87,9 +87,15 @@ class FPQuant:
         return dict.fromkeys(names, Rows(-2))
 
     def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
+        if len(shape) > 2:
+            each = ({name: part[e] for name, part in parts.items()} for e in range(shape[0]))
+            return torch.stack([self.dequantize(one, shape[1:], dtype) for one in each])
         return _times(self._rotated(parts), parts["forward_hadamard_matrix"].T).to(dtype)
 
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
+        if weight.ndim > 2:
+            each_made = [self.quantize(matrix) for matrix in weight]
+            return {name: torch.stack([one[name] for one in each_made]) for name in each_made[0]}
         specs = self.specs(tuple(weight.shape))
         headroom = _HEADROOM if self.forward_method == "abs_max" else 1.0
         made = {

@@ -30,8 +30,9 @@ def unpack(packed: Tensor) -> Tensor:
 
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Nearest of -1, 0, 1 (int8) to weight * scale, and the scale: one over the mean magnitude, float32 ()."""
-    scale = 1.0 / weight.float().abs().mean().clamp(min=SMALLEST)
-    require_finite(scale)
+    mean = weight.float().abs().mean()
+    require_finite(mean)
+    scale = 1.0 / mean.clamp(min=SMALLEST)
     return (weight.float() * scale).round().clamp(-1, 1).to(torch.int8), scale
 
 
