@@ -74,4 +74,4 @@ def test_a_sequence_that_does_not_fall_into_chunks() -> None:
 def test_models_whose_sequences_cannot_be_cut(case: Case, why: str) -> None:
     plan = make_plan(class_of(case), config_of(case), ParallelSpec(cp=2))
     with pytest.raises(LayoutError, match=why):
-        check_plan(plan, ParallelOptions())
+        check_plan(class_of(case), plan, ParallelOptions())

@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor
 
 from hf_modeling.model import PreTrainedModel
 from hf_parallel.parallel import Parallel
+from hf_parallel.pipeline.split import V_SHAPED
 from hf_parallel.placements import Cut, Whole
 from hf_parallel.regions import Span
 
@@ -26,7 +27,7 @@ def local(tensor: Tensor) -> Tensor:
 
 def gradients(parallel: Parallel[PreTrainedModel]) -> Iterator[tuple[str, Tensor]]:
     """This rank's parts of all gradients there are, by name."""
-    for name, parameter in parallel.model.named_parameters():
+    for name, parameter in parallel.named_parameters():
         if parameter.grad is not None:
             yield name, local(parameter.grad)
 
@@ -41,9 +42,34 @@ def complete_gradients(parallel: Parallel[PreTrainedModel]) -> None:
     if dims.spec.tp > 1:
         _add_up([grad for name, grad in found.items() if name in parallel.summed], dims.group("tp"))
         _add_up_copies(parallel, found)
-    scalars = [grad for grad in found.values() if grad.ndim == 0]
-    if scalars and dims.size("data") > 1:
-        _add_up(scalars, dims.group("data"))
+    unsharded = [grad for grad in found.values() if not parallel.sharded or grad.ndim == 0]
+    if unsharded and dims.size("data") > 1:
+        _add_up(unsharded, dims.group("data"))
+    _join_tied(parallel, found)
+
+
+def _join_tied(parallel: Parallel[PreTrainedModel], found: dict[str, Tensor]) -> None:
+    """Let the first and the last stage of a pipeline have the sum of what both made for a table they share."""
+    copy, pipeline = parallel.tied_copy, parallel.pipeline
+    if copy is None or pipeline is None:
+        return
+    table = parallel.plan.ties[copy]
+    group, ways = parallel.dims.group("pp"), parallel.dims.spec.pp
+    last = 0 if pipeline.schedule in V_SHAPED else ways - 1
+    mine = [found[name] for name in (table, copy) if name in found]
+    if last == 0 and len(mine) == 2:
+        total = mine[0] + mine[1]
+        mine[0].copy_(total)
+        mine[1].copy_(total)
+    elif last and len(mine) == 1:
+        ranks = dist.get_process_group_ranks(group)
+        other = ranks[last if table in found else 0]
+        sent, received = mine[0].contiguous(), torch.empty_like(mine[0])
+        for work in dist.batch_isend_irecv(
+            [dist.P2POp(dist.isend, sent, other, group), dist.P2POp(dist.irecv, received, other, group)]
+        ):
+            work.wait()
+        mine[0].add_(received)
 
 
 def _add_up(tensors: Sequence[Tensor], group: dist.ProcessGroup) -> None:
@@ -106,6 +132,8 @@ def global_norm(parallel: Parallel[PreTrainedModel]) -> Tensor:
     dims = parallel.dims
     total = torch.zeros((), dtype=torch.float64, device=dims.device)
     for name, grad in gradients(parallel):
+        if name == parallel.tied_copy:
+            continue
         square = grad.double().square().sum()
         for _, (low, high), dim, copies in shared_rows(parallel, name):
             square -= grad.narrow(dim, low, high - low).double().square().sum() * (1 - 1 / copies)
@@ -118,7 +146,7 @@ def _holders(parallel: Parallel[PreTrainedModel], name: str, grad: Tensor) -> in
     """How many ranks of the world hold the same elements."""
     spec = parallel.dims.spec
     count = spec.dp_replicate
-    if grad.ndim == 0:
+    if grad.ndim == 0 or not parallel.sharded:
         count *= spec.dp_shard * spec.cp
     return count * (spec.tp if isinstance(parallel.plan.placement(name), Whole) else 1)
 

@@ -62,7 +62,7 @@ def load_parallel(
     if config.quantization_config is not None:
         raise _quantized(config.quantization_config.quant_method)
     plan = make_plan(cls, config, dims.spec, replicate=options.replicate)
-    check_plan(plan, options)
+    check_plan(cls, plan, options)
     checkpoint = discover(
         repo,
         variant=arguments.get("variant"),

@@ -29,6 +29,7 @@ from hf_modeling.weights.match import Patterns
 from hf_modeling.weights.slots import Slot, find_slots
 from hf_parallel.mesh import ParallelDims
 from hf_parallel.options import ParallelOptions
+from hf_parallel.pipeline import ZERO_BUBBLE
 from hf_parallel.placements import Cut, Holding, holding
 from hf_parallel.plan import Plan
 from hf_parallel.regions import numel, put
@@ -75,7 +76,10 @@ class Sharder:
     @property
     def shards(self) -> bool:
         """Whether FSDP is needed at all."""
-        ways = self.plan.layout.dp_replicate * self.plan.layout.dp_shard * self.plan.layout.cp
+        layout = self.plan.layout
+        if layout.pp > 1 and self.options.schedule in ZERO_BUBBLE:
+            return False
+        ways = layout.dp_replicate * layout.dp_shard * layout.cp
         return ways > 1 or self.options.param_dtype is not None or self.options.offload
 
     def run(self, model: nn.Module) -> None:
@@ -141,7 +145,7 @@ class Sharder:
             target = memory.narrow(dim, at, min(at + rows, local[dim]) - at)
         else:
             target = memory
-        put(target, kept.places, self.filling.weights.read(name, kept.region))
+        put(target, kept.places, self.filling.weights.read(self.plan.ties.get(name, name), kept.region))
         self.held[name] = kept
         slot.put(memory)
 

@@ -21,6 +21,7 @@ from hf_parallel.context import ContextOrder
 from hf_parallel.gradients import clip_gradients, complete_gradients
 from hf_parallel.loss import summed_cross_entropy, vocabulary_cross_entropy
 from hf_parallel.parallel import Parallel
+from hf_parallel.pipeline.run import Pipeline
 
 
 @final
@@ -71,17 +72,65 @@ def train_step(
     """
     batches = [context_part(parallel, batch) for batch in batches]
     tokens = count_tokens(parallel, batches)
+    if parallel.pipeline is not None:
+        total = _pipeline_pass(parallel, parallel.pipeline, batches, tokens)
+    else:
+        total = _passes(parallel, batches, tokens)
+    complete_gradients(parallel)
+    norm = None if max_norm is None else clip_gradients(parallel, max_norm)
+    for view in ("data", "pp"):
+        if parallel.dims.size(view) > 1:
+            dist.all_reduce(total, group=parallel.dims.group(view))
+    return StepResult(loss=total, tokens=tokens, norm=norm)
+
+
+def _passes(parallel: Parallel[PreTrainedModel], batches: Sequence[Batch], tokens: Tensor) -> Tensor:
     total = torch.zeros((), device=parallel.dims.device)
     for number, batch in enumerate(batches):
         _set_sync(parallel, last=number == len(batches) - 1)
         loss = batch_loss(parallel, batch) / tokens
         loss.backward()
         total += loss.detach()
-    complete_gradients(parallel)
-    norm = None if max_norm is None else clip_gradients(parallel, max_norm)
-    if parallel.dims.size("data") > 1:
-        dist.all_reduce(total, group=parallel.dims.group("data"))
-    return StepResult(loss=total, tokens=tokens, norm=norm)
+    return total
+
+
+def _pipeline_pass(
+    parallel: Parallel[PreTrainedModel], pipeline: Pipeline, batches: Sequence[Batch], tokens: Tensor
+) -> Tensor:
+    """All micro-batches through the stages at once: what is accumulated is more of them."""
+    batch = joined(batches)
+    rows = batch.input_ids.shape[0]
+    each = parallel.options.microbatches or pipeline.stages[0].count
+    named = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
+    given = {name: x.expand(rows, -1).contiguous() for name, x in named.items() if x is not None}
+    pipeline.scale = tokens
+    return pipeline.step(
+        batch.input_ids,
+        batch.targets,
+        given,
+        each * len(batches),
+        lambda logits, targets: token_losses(parallel, logits, targets),
+    )
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """The rows of all batches as one."""
+    first = batches[0]
+    return Batch(
+        input_ids=torch.cat([batch.input_ids for batch in batches]),
+        targets=torch.cat([batch.targets for batch in batches]),
+        attention_mask=_rows([batch.attention_mask for batch in batches], first),
+        position_ids=_rows([batch.position_ids for batch in batches], first),
+    )
+
+
+def _rows(parts: Sequence[Tensor | None], like: Batch) -> Tensor | None:
+    """Rows of all parts; masks that were left out hide nothing, positions must be given for all or for none."""
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    assert len(found) == len(parts), "batches of one step are described alike"
+    return torch.cat([part.expand(like.input_ids.shape[0], -1) for part in found])
 
 
 def context_part(parallel: Parallel[PreTrainedModel], batch: Batch) -> Batch:

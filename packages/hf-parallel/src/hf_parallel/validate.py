@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from hf_modeling.model import PreTrainedModel
 from hf_parallel.context import context_problems
 from hf_parallel.errors import LayoutMismatchError
 from hf_parallel.options import ParallelOptions
+from hf_parallel.pipeline import pipeline_problems
 from hf_parallel.plan import Plan
 
 
-def check_plan(plan: Plan, options: ParallelOptions) -> None:
+def check_plan(cls: type[PreTrainedModel], plan: Plan, options: ParallelOptions) -> None:
     """Raises LayoutMismatchError, with every reason there is, if the planned model cannot run on its layout."""
     layout = plan.layout
     problems = list(context_problems(plan.whole, options.context)) if layout.cp > 1 else []
@@ -17,4 +19,11 @@ def check_plan(plan: Plan, options: ParallelOptions) -> None:
             f"sequences of this model cannot be cut over cp={layout.cp}",
             problems,
             fix=f"leave cp out: dp_shard={layout.dp_shard * layout.cp} takes as many ranks",
+        )
+    problems = list(pipeline_problems(cls, plan.whole, layout, options)) if layout.pp > 1 else []
+    if problems:
+        raise LayoutMismatchError(
+            f"{cls.__name__} cannot be a pipeline of pp={layout.pp}",
+            problems,
+            fix="see what would do instead",
         )

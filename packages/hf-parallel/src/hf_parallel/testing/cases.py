@@ -20,6 +20,7 @@ SIZES: dict[str, object] = {
 LLAMA = Case(model="llama", config=SIZES, class_name="LlamaForCausalLM", steps=3, max_norm=1.0)
 TIED = replace(LLAMA, config={**SIZES, "tie_word_embeddings": True})
 DEEP = replace(TIED, config={**SIZES, "num_hidden_layers": 4, "tie_word_embeddings": True})
+DEEPER = replace(DEEP, config={**SIZES, "num_hidden_layers": 8, "tie_word_embeddings": True})
 WINDOWED = Case(
     model="gemma2",
     config={**SIZES, "head_dim": 8, "sliding_window": 5, "query_pre_attn_scalar": 8, "num_hidden_layers": 2},

@@ -110,7 +110,7 @@ def run_case(case: Case, layout: ParallelSpec, options: ParallelOptions) -> Seen
     """One step of the case on this rank of `layout`, and `case.steps` more of AdamW."""
     dims = ParallelDims(layout)
     parallel = parallelize(class_of(case), config_of(case), dims, options=options)
-    parallel.model.eval()  # dropout draws other numbers on other layouts
+    parallel.train(False)  # dropout draws other numbers on other layouts
     return take_steps(case, parallel)
 
 
@@ -121,9 +121,11 @@ def take_steps(case: Case, parallel: Parallel[PreTrainedModel]) -> Seen:
         parallel, micro_batches(case, dims.batch_rank, dims.batch_ways), max_norm=case.max_norm
     )
     grads = {
-        name: array(local(p.grad)) for name, p in parallel.model.named_parameters() if p.grad is not None
+        name: array(local(p.grad))
+        for name, p in parallel.named_parameters()
+        if p.grad is not None and name != parallel.tied_copy
     }
-    optimizer = torch.optim.AdamW(parallel.model.parameters(), lr=case.lr, eps=1e-6, foreach=False)
+    optimizer = torch.optim.AdamW(parallel.parameters(), lr=case.lr, eps=1e-6, foreach=False)
     for step in range(case.steps):
         if step:
             train_step(
@@ -136,7 +138,9 @@ def take_steps(case: Case, parallel: Parallel[PreTrainedModel]) -> Seen:
         norm=None if result.norm is None else float(result.norm),
         held=dict(parallel.held),
         grads=grads,
-        parameters={name: array(local(p)) for name, p in parallel.model.named_parameters()},
+        parameters={
+            name: array(local(p)) for name, p in parallel.named_parameters() if name != parallel.tied_copy
+        },
         bytes_read=parallel.bytes_read,
     )
 
