@@ -72,8 +72,9 @@ def choose_codecs(
 def _codec(
     method: Method, config: QuantizationConfig, name: str, memory: tuple[str, ...], shape: Shape
 ) -> Codec | None:
-    assert method.create is not None, "methods that need data never come here"
-    codec = method.create(config, Place(module=module_of(name), memory=memory, shape=shape))
+    create = method.create or method.calibrated
+    assert create is not None, "methods that only read never come here"
+    codec = create(config, Place(module=module_of(name), memory=memory, shape=shape))
     if codec is not None:
         try:
             specs_of(codec, shape)

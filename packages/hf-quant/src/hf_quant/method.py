@@ -69,6 +69,7 @@ class Method:
         parts may still be missing.
     create: the codec for a layer that is to be packed, None to leave it plain. None instead of a function:
         weights are only made with data.
+    calibrated: the same for weights whose roundings are chosen with data, where the method has such.
     skip: which layers the settings leave alone.
     on_load: whether checkpoints with these settings hold plain numbers, which are packed whenever they are loaded.
     strict: whether settings say that a layer must be packed, so that finding it plain is an error; None where
@@ -86,6 +87,7 @@ class Method:
     suffixes: frozenset[str]
     packed: Callable[[Any, Place, Beside], Codec | None]
     create: Callable[[Any, Place], Codec | None] | None = None
+    calibrated: Callable[[Any, Place], Codec | None] | None = None
     skip: Callable[[Any], Skip] = lambda config: Skip()
     on_load: Callable[[Any], bool] = lambda config: False
     strict: Callable[[Any, Place], bool] | None = None

@@ -131,6 +131,17 @@ class CodecQuantizer:
         lines = Places(model).lines(self._decisions, self._errors, self.dtype)
         self._report = QuantizationReport(method=self.method.name, lines=tuple(lines))
 
+    @property
+    def decisions(self) -> Mapping[str, tuple[Decision, str]]:
+        """What was decided about weights, by their names in memory with a head's prefix."""
+        return self._decisions
+
+    def adopt(self, units: tuple[Unit, ...], plain: tuple[str, ...]) -> None:
+        """Take over weights that were packed in memory; `plain` are the names on disk of the others."""
+        self.units = units
+        self._settings = self.method.completed(self._settings)
+        self._beside = replace(self._beside, plain=plain)
+
     def decide(self, names: Iterable[str], decision: Decision, reason: str) -> None:
         """Note what becomes of weights, by their names in memory with a head's prefix."""
         self._decisions.update(dict.fromkeys(names, (decision, reason)))
@@ -204,10 +215,8 @@ class CodecQuantizer:
             self.decide(target.step.outputs, "quantized", "")
             for unit in new:
                 places.put(unit, {}, self.dtype)
-        self.units = tuple(units)
-        self._settings = self.method.completed(self._settings)
-        plain = tuple(name for name in source.shapes if name not in set(hidden))
-        self._beside = replace(self._beside, plain=plain)
+        gone = set(hidden)
+        self.adopt(tuple(units), tuple(name for name in source.shapes if name not in gone))
         return PackedSource(source, {}, made, hidden)
 
     def refuse_unmatched(self, layers: list[tuple[str, ...]]) -> None:

@@ -39,5 +39,6 @@ AWQ = Method(
     config=AwqConfig,
     suffixes=frozenset({"qweight", "qzeros", "scales"}),
     packed=awq_codec,
+    calibrated=lambda config, place: awq_codec(config, place, Beside()),
     skip=awq_skip,
 )

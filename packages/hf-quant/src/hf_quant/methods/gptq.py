@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from hf_config.quantization import AutoRoundConfig, AwqConfig, GPTQConfig, QuantizationConfig
+from hf_config.quantization import AutoRoundConfig, GPTQConfig
 from hf_quant.codec import Codec
 from hf_quant.codecs.awq import AwqGemm
 from hf_quant.codecs.gptq import Gptq
 from hf_quant.errors import QuantizationConfigError
 from hf_quant.method import Beside, Method, Place
-from hf_quant.methods.awq import awq_codec
 from hf_quant.skip import Skip
 
 SUFFIXES = frozenset({"qweight", "qzeros", "scales", "g_idx"})
@@ -94,28 +93,24 @@ def auto_round_skip(config: AutoRoundConfig) -> Skip:
     return Skip(only=None if not named else tuple(named))
 
 
-def calibrated(config: QuantizationConfig, place: Place) -> Codec | None:
-    """What calibration packs a layer as, once it has chosen the numbers."""
-    match config:
-        case GPTQConfig():
-            return (
-                None
-                if own_settings(config.dynamic or {}, place.module) is None
-                else gptq_codec(config, place, Beside())
-            )
-        case AutoRoundConfig():
-            return auto_round_codec(config, place, Beside())
-        case AwqConfig():
-            return awq_codec(config, place, Beside())
-        case _:
-            return None
+def gptq_calibrated(config: GPTQConfig, place: Place) -> Codec | None:
+    """What calibration packs a layer as; None for one that `dynamic` leaves out."""
+    left_out = own_settings(config.dynamic or {}, place.module) is None
+    return None if left_out else gptq_codec(config, place, Beside())
 
 
-GPTQ = Method(name="gptq", config=GPTQConfig, suffixes=SUFFIXES, packed=gptq_codec)
+GPTQ = Method(
+    name="gptq",
+    config=GPTQConfig,
+    suffixes=SUFFIXES,
+    packed=gptq_codec,
+    calibrated=gptq_calibrated,
+)
 AUTO_ROUND = Method(
     name="auto-round",
     config=AutoRoundConfig,
     suffixes=SUFFIXES,
     packed=auto_round_codec,
+    calibrated=lambda config, place: auto_round_codec(config, place, Beside()),
     skip=auto_round_skip,
 )

@@ -126,7 +126,7 @@ def saved(config: TorchAoConfig, codecs: Codecs, beside: Beside) -> Saved:
     if NAMES in beside.metadata:
         return Saved(metadata={k: v for k, v in beside.metadata.items() if k != "format"})
     described = {f"{name}.weight": _description(codec) for name, codec in codecs.items()}
-    plain = {name: json.dumps({"_type": "Tensor", "_data": {}}) for name in beside.plain}
+    plain = {name: json.dumps({"_type": "Tensor", "_data": {}}) for name in sorted(beside.plain)}
     return Saved(metadata={NAMES: json.dumps([*plain, *described]), **plain, **described})
 
 
