@@ -129,9 +129,9 @@ class RustEngine:
             found = memory.encode(items, specials=specials)
         except (TypeError, UnicodeEncodeError) as error:
             raise input_error(error, items, words=False) from None
-        rest = [at for at, encoding in enumerate(found) if encoding is None]
-        if not rest:
+        if None not in found:
             return cast("Sequence[RawEncoding]", found), False
+        rest = [at for at, encoding in enumerate(found) if encoding is None]
         if len(rest) == len(items):
             return self._encode(items, words=False, specials=specials, details=False)
         try:

@@ -19,6 +19,7 @@ from hf_tokenize.separators import Separation
 _CAPACITY: Final = 1 << 15
 _LONGEST: Final = 48  # characters of a word worth remembering
 _FEW: Final = 8  # words learnt of a text that is mostly new
+_PATIENCE: Final = 8  # at most this many such texts in a row teach as much as one
 
 EncodeWords: TypeAlias = Callable[[list[str]], list[list[int]]]
 """The engine, for words without a template."""
@@ -69,7 +70,17 @@ class WordMemory:
     values.
     """
 
-    __slots__ = ("_encode_words", "_head", "_ids", "_only", "_spaced", "_special", "_strange", "_tail")
+    __slots__ = (
+        "_encode_words",
+        "_head",
+        "_ids",
+        "_only",
+        "_spaced",
+        "_special",
+        "_strange",
+        "_strangers",
+        "_tail",
+    )
 
     def __init__(
         self,
@@ -86,6 +97,7 @@ class WordMemory:
         self._only = separation.only
         self._head, self._tail = list(head), list(tail)
         self._ids: dict[str, tuple[int, ...]] = {}
+        self._strangers = 0  # texts in a row that were mostly new; threads may miscount, which costs nothing
         longest_first = sorted(filter(None, special), key=len, reverse=True)
         flags = re.IGNORECASE if separation.folds_case else 0
         self._special = re.compile("|".join(map(re.escape, longest_first)) or "(?!)", flags)
@@ -122,12 +134,20 @@ class WordMemory:
         return found
 
     def _missing(self, late: Sequence[tuple[int, list[str]]]) -> set[str]:
-        """The words to learn: all that are new, or a few of a text that is mostly new."""
+        """The words to learn: all that are new, or a few of a text that is mostly new.
+
+        Texts of ever new words, such as numbers and hashes, would pay for what is of no use to them, so the more
+        of them there are in a row, the fewer are learnt from.
+        """
         missing: set[str] = set()
         for _, words in late:
             new = {word for word in words if word not in self._ids and word not in missing}
             if len(new) > _FEW and 2 * len(new) > len(words):
-                new = set(islice(new, _FEW))
+                self._strangers += 1
+                patience = min(self._strangers.bit_length(), _PATIENCE)
+                new = set() if self._strangers % patience else set(islice(new, _FEW))
+            else:
+                self._strangers = 0
             missing |= new
         return missing
 
