@@ -8,7 +8,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from hf_modeling.classes import BASES, HEADS
+from hf_modeling.classes import BASES, HEADS, SEQ2SEQ_HEADS
 from hf_modeling.families import FAMILIES, find_family
 
 STUB = Path(__file__).parents[1] / "packages/hf-modeling/src/hf_modeling/models.pyi"
@@ -22,7 +22,8 @@ def stub() -> str:
     for model_type in FAMILIES:
         facts = find_family(model_type)
         for task, name in facts.classes.items():
-            module, skeleton = BASES[facts.skeleton] if task == "base" else HEADS[task]
+            heads = SEQ2SEQ_HEADS if facts.skeleton == "seq2seq" else HEADS
+            module, skeleton = BASES[facts.skeleton] if task == "base" else heads[task]
             imports[module].add(skeleton)
             classes[name] = skeleton
     lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())]

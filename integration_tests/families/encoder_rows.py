@@ -51,7 +51,10 @@ class EncoderRow:
     """One model to compare; `name` is the test id.
 
     `more` are inputs beside token ids, mask and segments, by the highest value that each may have.
-    `segments` is how many token types inputs have, 0 where the family is not given any.
+    `segments` is how many token types inputs have, 0 where the family is not given any. `separators` is the id of
+    three tokens in each text, where heads look for them. Without `attentions` the peer gives weights in a form of
+    its own, not (B, N, T, S). `length` is that of texts; with `blocks` tokens see each other by where blocks of
+    them begin, so that padding tells.
     """
 
     name: str
@@ -59,6 +62,10 @@ class EncoderRow:
     arguments: Arguments
     more: Mapping[str, int] = field(default_factory=dict)
     segments: int = 2
+    separators: int | None = None
+    attentions: bool = True
+    length: int = LENGTH
+    blocks: bool = False
 
 
 def three(
@@ -67,6 +74,10 @@ def three(
     sizes: tuple[Arguments, ...] = SIZES,
     more: Mapping[str, int] | None = None,
     segments: int = 2,
+    separators: int | None = None,
+    attentions: bool = True,
+    length: int = LENGTH,
+    blocks: bool = False,
     without: tuple[str, ...] = (),
     **common: object,
 ) -> Iterator[EncoderRow]:
@@ -80,6 +91,10 @@ def three(
             arguments={name: value for name, value in merged.items() if name not in without},
             more=more or {},
             segments=segments,
+            separators=separators,
+            attentions=attentions,
+            length=length,
+            blocks=blocks,
         )
 
 
@@ -174,5 +189,26 @@ ENCODERS: list[EncoderRow] = [
         pad_token_id=1,
         segments=0,
         without=("hidden_act", "layer_norm_eps", "type_vocab_size"),
+    ),
+    *three(
+        "longformer",
+        {"attention_window": [4, 8, 4]},
+        {},
+        {"attention_window": 10},
+        attention_window=4,
+        separators=2,
+        attentions=False,
+        **FAIRSEQ,
+    ),
+    *three(
+        "big_bird",
+        {"num_random_blocks": 2, "block_size": 2, "rescale_embeddings": True},
+        {"num_random_blocks": 1, "block_size": 3, "use_bias": False},
+        {"attention_type": "original_full"},
+        {"num_random_blocks": 3, "block_size": 8},
+        separators=2,
+        attentions=False,
+        length=27,
+        blocks=True,
     ),
 ]

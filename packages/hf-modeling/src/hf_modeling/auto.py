@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from hf_modeling.encoder import Encoder
     from hf_modeling.families.family import Task
     from hf_modeling.heads.causal_lm import CausalLM
-    from hf_modeling.heads.classification import MultipleChoice, QuestionAnswering, TokenClassifier
+    from hf_modeling.heads.classification import MultipleChoice, TokenClassifier
     from hf_modeling.heads.conditional_generation import ConditionalGeneration
     from hf_modeling.heads.masked_lm import MaskedLM, NextSentence, PreTraining
+    from hf_modeling.heads.question_answering import QuestionAnswering
     from hf_modeling.heads.replaced_tokens import ReplacedTokens
     from hf_modeling.heads.sequence_classification import SequenceClassifier
     from hf_modeling.seq2seq import Seq2Seq, TextEncoder

@@ -30,7 +30,7 @@ HEADS: Mapping[Task, tuple[str, str]] = {
     "next-sentence": ("hf_modeling.heads.masked_lm", "NextSentence"),
     "sequence-classification": ("hf_modeling.heads.sequence_classification", "SequenceClassifier"),
     "token-classification": ("hf_modeling.heads.classification", "TokenClassifier"),
-    "question-answering": ("hf_modeling.heads.classification", "QuestionAnswering"),
+    "question-answering": ("hf_modeling.heads.question_answering", "QuestionAnswering"),
     "multiple-choice": ("hf_modeling.heads.classification", "MultipleChoice"),
 }
 """The module and class that gives each task its head, whatever the family."""

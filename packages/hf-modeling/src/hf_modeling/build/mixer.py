@@ -6,12 +6,15 @@ from typing import assert_never
 
 from hf_modeling.build.attention import build_attention
 from hf_modeling.build.others import (
+    build_block_sparse,
     build_differential,
     build_disentangled,
     build_gated_delta,
+    build_global_window,
     build_kimi_delta,
     build_latent,
     build_lightning,
+    build_local,
     build_mamba1,
     build_mamba2,
     build_mixture_of_attention,
@@ -25,12 +28,15 @@ from hf_modeling.layers.special import MlstmLayer, RwkvLayer
 from hf_modeling.spec import (
     Attention,
     AttentionBesideMamba,
+    BlockSparseAttention,
     DifferentialAttention,
     DisentangledAttention,
     GatedDelta,
+    GlobalWindowAttention,
     KimiDelta,
     LatentAttention,
     Lightning,
+    LocalAttention,
     Mamba1,
     Mamba2,
     MixtureOfAttention,
@@ -51,6 +57,10 @@ def build_mixer(spec: MixerSpec, layer: int, building: Building) -> Mixer:
             return build_latent(spec, layer, building)
         case DisentangledAttention():
             return build_disentangled(spec, building)
+        case GlobalWindowAttention():
+            return build_global_window(spec, building)
+        case BlockSparseAttention():
+            return build_block_sparse(spec, layer, building)
         case GatedDelta():
             return build_gated_delta(spec, layer, building)
         case KimiDelta():
@@ -75,5 +85,7 @@ def build_mixer(spec: MixerSpec, layer: int, building: Building) -> Mixer:
             return MlstmLayer(spec, building.width, layer)
         case AttentionBesideMamba():
             return build_pair(spec, layer, building)
+        case LocalAttention():
+            return build_local(spec, building)
         case _:
             assert_never(spec)

@@ -10,23 +10,29 @@ from hf_modeling.build.shared import Building
 from hf_modeling.errors import SpecError
 from hf_modeling.layers.attend import EagerAttend
 from hf_modeling.layers.attention import Scoring
+from hf_modeling.layers.block_sparse import BlockSparseLayer
 from hf_modeling.layers.delta import GatedDeltaLayer, KimiDeltaLayer, LightningLayer
 from hf_modeling.layers.disentangled import DisentangledAttentionLayer
+from hf_modeling.layers.global_window import GlobalWindowLayer
 from hf_modeling.layers.latent import Indexer, LatentAttentionLayer, LatentNorms
+from hf_modeling.layers.local import LocalAttentionLayer
 from hf_modeling.layers.mamba import Mamba1Layer, Mamba2Layer
 from hf_modeling.layers.relative import shared_bias
 from hf_modeling.layers.special import DifferentialAttentionLayer, MixtureOfAttentionLayer, PairLayer
 from hf_modeling.spec import (
     AttentionBesideMamba,
     Bidirectional,
+    BlockSparseAttention,
     Causal,
     DifferentialAttention,
     DisentangledAttention,
     DistanceTable,
     GatedDelta,
+    GlobalWindowAttention,
     KimiDelta,
     LatentAttention,
     Lightning,
+    LocalAttention,
     Mamba1,
     Mamba2,
     MaskRule,
@@ -63,6 +69,18 @@ def build_disentangled(spec: DisentangledAttention, building: Building) -> Disen
         _scoring(scale, building, Bidirectional(), spec.dropout, biased=True), alibi=shared_bias
     )
     return DisentangledAttentionLayer(spec, table, scoring, building.width)
+
+
+def build_global_window(spec: GlobalWindowAttention, building: Building) -> GlobalWindowLayer:
+    """Attention to a window and to global tokens."""
+    scoring = _scoring(spec.head_dim**-0.5, building, Bidirectional(), spec.dropout, biased=True)
+    return GlobalWindowLayer(spec, replace(scoring, alibi=shared_bias), building.width)
+
+
+def build_block_sparse(spec: BlockSparseAttention, layer: int, building: Building) -> BlockSparseLayer:
+    """Attention of blocks to some blocks."""
+    scoring = _scoring(spec.head_dim**-0.5, building, Bidirectional(), spec.dropout, biased=True)
+    return BlockSparseLayer(spec, replace(scoring, alibi=shared_bias), building.width, layer)
 
 
 def build_gated_delta(spec: GatedDelta, layer: int, building: Building) -> GatedDeltaLayer:
@@ -138,6 +156,15 @@ def build_pair(spec: AttentionBesideMamba, layer: int, building: Building) -> Pa
     attention = build_attention(spec.attention, layer, building)
     mamba = build_mamba2(spec.mamba, layer, building)
     return PairLayer(attention, mamba, spec.attention_input, spec.attention_output)
+
+
+def build_local(spec: LocalAttention, building: Building) -> LocalAttentionLayer:
+    """Attention in chunks."""
+    norm = None if spec.summaries is None else build_norm(spec.summaries.norm, building.width)
+    eager = EagerAttend(scale=spec.scale, softmax_dtype=None)
+    attend = choose_attend(eager, Bidirectional(), building.backend, alibi=True)
+    scoring = Scoring(attend=attend, eager=eager, rule=Bidirectional(), dropout=spec.dropout)
+    return LocalAttentionLayer(spec, norm, scoring, building.width)
 
 
 def _scoring(

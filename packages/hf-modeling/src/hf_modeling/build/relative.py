@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import assert_never
 
 from hf_modeling.build.norm import build_norm
+from hf_modeling.layers.local import LocalBiasLayer
 from hf_modeling.layers.relative import BucketBiasLayer, DistanceTableLayer, RelativeLayer
-from hf_modeling.spec import BucketBias, DistanceTable, Relative
+from hf_modeling.spec import BucketBias, DistanceTable, LocalBias, Relative
 
 
 def build_relative(spec: Relative, width: int) -> RelativeLayer:
     """The module that makes it, once per call."""
     match spec:
+        case LocalBias():
+            return LocalBiasLayer(spec)
         case BucketBias():
             return BucketBiasLayer(spec)
         case DistanceTable():

@@ -7,6 +7,7 @@ from hf_modeling.families.encoder_parts import JUDGES, classes
 from hf_modeling.families.facts import activation
 from hf_modeling.families.family import Family
 from hf_modeling.spec import (
+    AnswerHead,
     Attention,
     Bidirectional,
     Embed,
@@ -90,7 +91,7 @@ def spec(c: DistilBertConfig) -> EncoderSpec:
             text=text,
             choice=text,
             token=TokenHead(dropout=c.dropout),
-            answer=TokenHead(dropout=c.qa_dropout),
+            answer=AnswerHead(dropout=c.qa_dropout),
         ),
     )
 

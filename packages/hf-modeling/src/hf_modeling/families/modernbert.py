@@ -9,6 +9,7 @@ from hf_modeling.families.encoder_parts import JUDGES, classes
 from hf_modeling.families.facts import activation, rope
 from hf_modeling.families.family import Family
 from hf_modeling.spec import (
+    AnswerHead,
     Attention,
     Bidirectional,
     BidirectionalWindow,
@@ -82,13 +83,14 @@ def spec(c: ModernBertConfig) -> EncoderSpec:
         dropout=c.classifier_dropout,
     )
     token = TokenHead(transform=transform, dropout=c.classifier_dropout)
+    answer = AnswerHead(transform=transform, dropout=c.classifier_dropout)
     return EncoderSpec(
         width=c.hidden_size,
         embed=Embed(vocab=c.vocab_size, norm=norm, padding_id=c.pad_token_id, dropout=c.embedding_dropout),
         blocks=tuple(blocks),
         norm=norm,
         head=LmHead(tied=c.tie_word_embeddings, bias=c.decoder_bias, transform=transform),
-        heads=EncoderHeads(text=text, choice=text, token=token, answer=token),
+        heads=EncoderHeads(text=text, choice=text, token=token, answer=answer),
     )
 
 

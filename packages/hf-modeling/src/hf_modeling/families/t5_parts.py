@@ -20,9 +20,11 @@ from hf_modeling.spec import (
     Ffn,
     GatedMlp,
     LmHead,
+    LocalAttention,
     Mlp,
     OwnBias,
     PreNorm,
+    Relative,
     RmsNorm,
     Seq2SeqSpec,
     SharedBias,
@@ -110,7 +112,7 @@ def feed_forward(c: HasT5) -> Ffn:
     return kind(width=c.d_ff, activation=activation(c.dense_act_fn), dropout=c.dropout_rate)
 
 
-def block(c: HasT5, mixer: Attention, ffn: Ffn | None = None) -> PreNorm:
+def block(c: HasT5, mixer: Attention | LocalAttention, ffn: Ffn | None = None) -> PreNorm:
     """A layer of the encoder, and the decoder's around its attention to the encoder."""
     kept = Sum(dropout=c.dropout_rate)
     return PreNorm(
@@ -135,6 +137,7 @@ def t5(
     scaled: bool,
     sentence_dropout: float = 0.0,
     encoder_blocks: tuple[Block, ...] | None = None,
+    encoder_bias: Relative | None = None,
     decoder_blocks: tuple[Block, ...] | None = None,
 ) -> Seq2SeqSpec:
     """An encoder-decoder of the T5 kind; `scaled` divides logits by the root of the width."""
@@ -146,7 +149,7 @@ def t5(
             width=c.d_model,
             embed=embed,
             blocks=encoder_blocks or (both_ways,) * c.num_layers,
-            relative=bias(c, both_ways=True),
+            relative=encoder_bias or bias(c, both_ways=True),
             norm=norm(c),
             dropout=c.dropout_rate,
         ),

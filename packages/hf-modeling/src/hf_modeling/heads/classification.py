@@ -8,15 +8,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hf_modeling.errors import InputError
-from hf_modeling.heads.parts import build_base, build_transform, stack_spec, with_pooler_for, without_pooler
+from hf_modeling.heads.parts import (
+    build_base,
+    build_transform,
+    flattened,
+    marked,
+    stack_spec,
+    with_pooler_for,
+    without_pooler,
+)
 from hf_modeling.heads.summary import summary_of
 from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import Linear
-from hf_modeling.loss import cross_entropy, span_loss
+from hf_modeling.loss import cross_entropy
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.outputs import (
     MultipleChoiceModelOutput,
-    QuestionAnsweringModelOutput,
     TokenClassifierOutput,
 )
 from hf_modeling.spec import EncoderSpec, ModelSpec, TokenHead
@@ -39,7 +46,7 @@ class TokenClassifier(PreTrainedModel):
         self.model = build_base(config, spec)
         self.head_transform = None if head.transform is None else build_transform(head.transform, spec.width)
         self.score = Linear(spec.width, config.num_labels, bias=True)
-        self.dropout = head.dropout
+        self.dropout, self.global_tokens = head.dropout, head.global_tokens
         self.materialize()
 
     def forward(
@@ -68,7 +75,7 @@ class TokenClassifier(PreTrainedModel):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            **more,
+            **marked(self.global_tokens, more, input_ids, attention_mask),
         )
         h_BTD = base.last_hidden_state
         if self.head_transform is not None:
@@ -77,65 +84,6 @@ class TokenClassifier(PreTrainedModel):
         return TokenClassifierOutput(
             loss=None if labels is None else cross_entropy(logits_BTC, labels, items=num_items_in_batch),
             logits=logits_BTC,
-            hidden_states=base.hidden_states,
-            attentions=base.attentions,
-        )
-
-
-class QuestionAnswering(PreTrainedModel):
-    """Where in a text an answer starts and ends."""
-
-    task = "question-answering"
-
-    def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
-        super().__init__(config)
-        spec = without_pooler(stack_spec(self, config, spec))
-        head = spec.heads.answer if isinstance(spec, EncoderSpec) else TokenHead(dropout=0.0)
-        self.model = build_base(config, spec)
-        self.head_transform = None if head.transform is None else build_transform(head.transform, spec.width)
-        self.qa_outputs = Linear(spec.width, 2, bias=True)
-        self.dropout = head.dropout
-        self.materialize()
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        *,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        start_positions: Tensor | None = None,
-        end_positions: Tensor | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
-        **more: Unpack[MoreInputs],
-    ) -> QuestionAnsweringModelOutput:
-        """Start and end logits (B, T); both positions (B,) together give `loss`.
-
-        The other arguments are those of the base model.
-        """
-        base = self.model(
-            input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            **more,
-        )
-        h_BTD = base.last_hidden_state
-        if self.head_transform is not None:
-            h_BTD = self.head_transform(h_BTD)
-        starts_BT, ends_BT = self.qa_outputs(F.dropout(h_BTD, self.dropout, self.training)).unbind(-1)
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            loss = span_loss(starts_BT, ends_BT, start_positions, end_positions)
-        return QuestionAnsweringModelOutput(
-            loss=loss,
-            start_logits=starts_BT,
-            end_logits=ends_BT,
             hidden_states=base.hidden_states,
             attentions=base.attentions,
         )
@@ -157,6 +105,7 @@ class MultipleChoice(PreTrainedModel):
         self.score = Linear(features, 1, bias=True)
         self.summary = summary_of(head)
         self.input_dropout, self.dropout = head.input_dropout, head.dropout
+        self.global_tokens = head.global_tokens
         self.materialize()
 
     def forward(
@@ -191,7 +140,7 @@ class MultipleChoice(PreTrainedModel):
             inputs_embeds=_joined(inputs_embeds),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            **{name: x.flatten(0, 1) for name, x in more.items() if isinstance(x, Tensor)},
+            **marked(self.global_tokens, flattened(more), ids, mask),
         )
         summary_BD = self.summary(base, mask, ids)
         if self.head_transform is not None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, assert_never, cast, final
 
+import torch
 from torch import Tensor, nn
 
 from hf_modeling.build import build_norm
 from hf_modeling.decoder import Decoder
 from hf_modeling.encoder import Encoder
+from hf_modeling.errors import InputError
 from hf_modeling.init import without_weights
+from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.activation import PLAIN, Unary
 from hf_modeling.layers.base import Layer, Linear
 from hf_modeling.spec import (
+    AfterSeparators,
+    BeforeSeparator,
     DecoderSpec,
     EncoderSpec,
+    FirstToken,
+    GlobalTokens,
     HeadTransform,
     LmHead,
     ModelSpec,
@@ -56,6 +63,47 @@ def with_pooler_for(head: TextHead, spec: StackSpec) -> StackSpec:
 def without_pooler(spec: StackSpec) -> StackSpec:
     """The spec for heads that read every token."""
     return replace(spec, pooler=None) if isinstance(spec, EncoderSpec) else spec
+
+
+def marked(
+    rule: GlobalTokens | None, more: MoreInputs, input_ids: Tensor | None, mask: Tensor | None
+) -> MoreInputs:
+    """The further inputs of a call, with the head's own global tokens where it has such and none are marked.
+
+    Raises:
+        InputError: a row without the separators that tell where they are.
+    """
+    if rule is None or input_ids is None or more.get("global_attention_mask") is not None:
+        return more
+    order_T = torch.arange(input_ids.shape[-1], device=input_ids.device)
+    match rule:
+        case FirstToken():
+            real = torch.ones_like(input_ids) if mask is None else mask
+            found = order_T == real.bool().int().argmax(-1, keepdim=True)
+        case BeforeSeparator(separator=separator):
+            found = order_T < _separators(input_ids, separator)
+        case AfterSeparators(separator=separator):
+            found = order_T > _separators(input_ids, separator) + 1
+        case _:
+            assert_never(rule)
+    return {**more, "global_attention_mask": found.long()}
+
+
+def flattened(more: MoreInputs) -> MoreInputs:
+    """The further inputs with rows and choices as one axis."""
+    joined = {name: x.flatten(0, 1) for name, x in more.items() if isinstance(x, Tensor)}
+    return cast("MoreInputs", joined)
+
+
+def _separators(input_ids: Tensor, separator: int) -> Tensor:
+    """The place of each row's first separator, (..., 1)."""
+    here = input_ids == separator
+    if not bool(here.any(-1).all()):
+        raise InputError(
+            f"a row without the separator {separator}, which tells its parts apart",
+            fix="tokenize both texts together, tokenizer(first, second), or mark tokens by global_attention_mask",
+        )
+    return here.int().argmax(-1, keepdim=True)
 
 
 @final

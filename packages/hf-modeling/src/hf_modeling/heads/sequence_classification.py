@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch.nn.functional as F
 from torch import Tensor
 
-from hf_modeling.heads.parts import build_base, build_transform, stack_spec, with_pooler_for
+from hf_modeling.heads.parts import build_base, build_transform, marked, stack_spec, with_pooler_for
 from hf_modeling.heads.summary import LastToken, Summary, summary_of
 from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import Linear
@@ -37,6 +37,7 @@ class SequenceClassifier(PreTrainedModel):
             summary_of(head) if isinstance(spec, EncoderSpec) else LastToken(config.pad_token_id)
         )
         self.input_dropout, self.dropout = head.input_dropout, head.dropout
+        self.global_tokens = head.global_tokens
         self.problem_type = config.problem_type
         self.materialize()
 
@@ -66,7 +67,7 @@ class SequenceClassifier(PreTrainedModel):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            **more,
+            **marked(self.global_tokens, more, input_ids, attention_mask),
         )
         summary_BD = self.summary(base, attention_mask, input_ids)
         if self.head_transform is not None:

@@ -60,7 +60,7 @@ from hf_modeling.spec.embed import (
     Types,
 )
 from hf_modeling.spec.ffn import ChannelMix, DualFfn, Ffn, GatedMlp, Mlp
-from hf_modeling.spec.head import EncoderHeads, HeadTransform, LmHead, TextHead, TokenHead
+from hf_modeling.spec.head import AnswerHead, EncoderHeads, HeadTransform, LmHead, TextHead, TokenHead
 from hf_modeling.spec.latent import Index, LatentAttention, OwnIndex, PreviousIndex
 from hf_modeling.spec.linear import (
     GatedDelta,
@@ -71,6 +71,7 @@ from hf_modeling.spec.linear import (
     RgLru,
     ShortConv,
 )
+from hf_modeling.spec.local import LocalAttention, LocalBias, Summaries
 from hf_modeling.spec.mask import Bidirectional, BidirectionalWindow, Causal, Chunk, MaskRule, Window
 from hf_modeling.spec.mixer import Mixer
 from hf_modeling.spec.model import DecoderSpec, EncoderSpec, Pooler, StackSpec
@@ -107,6 +108,14 @@ from hf_modeling.spec.rope import (
     YarnScaling,
 )
 from hf_modeling.spec.seq2seq import DecoderInput, LastTokenFirst, ModelSpec, Seq2SeqSpec, StartToken
+from hf_modeling.spec.sparse import (
+    AfterSeparators,
+    BeforeSeparator,
+    BlockSparseAttention,
+    FirstToken,
+    GlobalTokens,
+    GlobalWindowAttention,
+)
 from hf_modeling.spec.special import (
     AttentionBesideMamba,
     DifferentialAttention,
@@ -118,13 +127,17 @@ from hf_modeling.spec.special import (
 __all__ = [
     "Activation",
     "Added",
+    "AfterSeparators",
     "Alibi",
+    "AnswerHead",
     "Attention",
     "AttentionBesideMamba",
+    "BeforeSeparator",
     "Bidirectional",
     "BidirectionalWindow",
     "Block",
     "BlockIndex",
+    "BlockSparseAttention",
     "Boxes",
     "BucketBias",
     "Causal",
@@ -151,6 +164,7 @@ __all__ = [
     "Experts",
     "Ffn",
     "FfnOnly",
+    "FirstToken",
     "FloorLogScale",
     "GatedActivation",
     "GatedDelta",
@@ -158,6 +172,8 @@ __all__ = [
     "GatedMlp",
     "GatedRmsNorm",
     "GeometricAlibi",
+    "GlobalTokens",
+    "GlobalWindowAttention",
     "Groups",
     "HeadTransform",
     "Index",
@@ -173,6 +189,8 @@ __all__ = [
     "LinearScaling",
     "Llama3Scaling",
     "LmHead",
+    "LocalAttention",
+    "LocalBias",
     "LongRopeScaling",
     "Mamba1",
     "Mamba2",
@@ -234,6 +252,7 @@ __all__ = [
     "StartToken",
     "Sum",
     "SumRenorm",
+    "Summaries",
     "TextHead",
     "TokenHead",
     "Types",

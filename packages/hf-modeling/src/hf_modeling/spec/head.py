@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hf_modeling.spec.activation import PlainActivation
+from hf_modeling.spec.ffn import Mlp
 from hf_modeling.spec.norm import Norm
+from hf_modeling.spec.sparse import GlobalTokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,21 +37,41 @@ class TextHead:
     """Scores of a whole text: W dropout(transform(dropout(x))), x read from the hidden states.
 
     `reads` says what x is: the pooler's output, the first real token's state, or the mean of all real tokens.
-    `input_dropout` comes before the transform, `dropout` before W.
+    `input_dropout` comes before the transform, `dropout` before W. `global_tokens` are those that see all tokens
+    where callers do not mark any, in families that have such.
     """
 
     reads: Literal["pooler", "first", "mean"] = "pooler"
     transform: HeadTransform | None = None
     input_dropout: float = 0.0
     dropout: float = 0.1
+    global_tokens: GlobalTokens | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenHead:
-    """Scores of each token: W dropout(transform(h))."""
+    """Scores of each token: W dropout(transform(h)); `global_tokens` as in `TextHead`."""
 
     transform: HeadTransform | None = None
     dropout: float = 0.1
+    global_tokens: GlobalTokens | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerHead:
+    """Scores of each token as an answer's first and last: W dropout(transform(h)); `global_tokens` as in `TextHead`.
+
+    `network` with `norm` makes norm(h + network(dropout(h))) of h instead. With a `separator` tokens up to the
+    first one are the question: they cannot be an answer, but for the text's first token, and are the first
+    segment where callers give none (BigBird).
+    """
+
+    transform: HeadTransform | None = None
+    dropout: float = 0.0
+    global_tokens: GlobalTokens | None = None
+    network: Mlp | None = None
+    norm: Norm | None = None
+    separator: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,5 +85,5 @@ class EncoderHeads:
     choice: TextHead = TextHead()
     pair: TextHead = TextHead(dropout=0.0)
     token: TokenHead = TokenHead()
-    answer: TokenHead = TokenHead(dropout=0.0)
+    answer: AnswerHead = AnswerHead()
     detector: HeadTransform | None = None

@@ -10,6 +10,8 @@ from hf_modeling.spec.attention import Attention
 from hf_modeling.spec.disentangled import DisentangledAttention
 from hf_modeling.spec.latent import LatentAttention
 from hf_modeling.spec.linear import GatedDelta, KimiDelta, Lightning, Mamba1, Mamba2, RgLru, ShortConv
+from hf_modeling.spec.local import LocalAttention
+from hf_modeling.spec.sparse import BlockSparseAttention, GlobalWindowAttention
 from hf_modeling.spec.special import (
     AttentionBesideMamba,
     DifferentialAttention,
@@ -22,6 +24,8 @@ Mixer = (
     Attention
     | LatentAttention
     | DisentangledAttention
+    | GlobalWindowAttention
+    | BlockSparseAttention
     | GatedDelta
     | KimiDelta
     | Lightning
@@ -34,4 +38,5 @@ Mixer = (
     | Rwkv
     | Mlstm
     | AttentionBesideMamba
+    | LocalAttention
 )

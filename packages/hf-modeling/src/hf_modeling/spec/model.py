@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hf_modeling.spec.activation import PlainActivation
-from hf_modeling.spec.block import Block
+from hf_modeling.spec.block import Block, NormedSum
 from hf_modeling.spec.embed import Boxes, Embed
 from hf_modeling.spec.head import EncoderHeads, LmHead
 from hf_modeling.spec.norm import Norm
 from hf_modeling.spec.relative import Relative
+from hf_modeling.spec.sparse import GlobalWindowAttention
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,8 +65,10 @@ class EncoderSpec:
     @property
     def reads(self) -> frozenset[str]:
         """The inputs beside token ids, mask, segments and positions that this model reads, by name."""
-        added = ("bbox" if isinstance(one, Boxes) else one.read for one in self.embed.added)
-        return frozenset(added)
+        added = {"bbox" if isinstance(one, Boxes) else one.read for one in self.embed.added}
+        mixers = (block.mixer for block in self.blocks if isinstance(block, NormedSum))
+        marks = any(isinstance(mixer, GlobalWindowAttention) for mixer in mixers)
+        return frozenset(added | {"global_attention_mask"} if marks else added)
 
 
 StackSpec = DecoderSpec | EncoderSpec

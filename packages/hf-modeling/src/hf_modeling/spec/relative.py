@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hf_modeling.spec.local import LocalBias
 from hf_modeling.spec.norm import Norm
 
 
@@ -36,4 +37,4 @@ class DistanceTable:
     norm: Norm | None = None
 
 
-Relative = BucketBias | DistanceTable
+Relative = BucketBias | DistanceTable | LocalBias
