@@ -63,7 +63,8 @@ class LocalBiasLayer(RelativeLayer):
         there_BG = numbers_G <= blocks_BT.amax(1, keepdim=True)
         bias_BTGN = bias_BTGN.masked_fill(~there_BG[:, None, :, None], float("-inf"))
         padded = F.pad(bias_BTGN, (0, 0, 0, 0, 0, spare(step.new, self.size)))
-        return padded.unflatten(1, (-1, self.size)).permute(0, 1, 4, 2, 3)
+        chunks_BCLGN: Tensor = padded.unflatten(1, (-1, self.size))
+        return chunks_BCLGN.permute(0, 1, 4, 2, 3)
 
     def _rows(self, ahead: Tensor) -> Tensor:
         return self.rows[ahead.clamp(-self.reach, self.reach) + self.reach]
@@ -116,7 +117,7 @@ class LocalAttentionLayer(Mixer):
         return self.o_proj(y_BTNH.flatten(2))
 
     def _heads(self, x_BTE: Tensor) -> Tensor:
-        return x_BTE.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x_BTE.view(*x_BTE.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _around(self, x_BNTH: Tensor, end: int) -> Tensor:
         """For each chunk its own tokens and those of the chunks beside it, (B * C, N, 3 L, H)."""

@@ -72,6 +72,7 @@ from hf_modeling.spec.linear import (
     ShortConv,
 )
 from hf_modeling.spec.local import LocalAttention, LocalBias, Summaries
+from hf_modeling.spec.local import LocalAttention, LocalBias, Summaries
 from hf_modeling.spec.mask import Bidirectional, BidirectionalWindow, Causal, Chunk, MaskRule, Window
 from hf_modeling.spec.mixer import Mixer
 from hf_modeling.spec.model import DecoderSpec, EncoderSpec, Pooler, StackSpec
@@ -191,6 +192,8 @@ __all__ = [
     "LmHead",
     "LocalAttention",
     "LocalBias",
+    "LocalAttention",
+    "LocalBias",
     "LongRopeScaling",
     "Mamba1",
     "Mamba2",
@@ -252,6 +255,7 @@ __all__ = [
     "StartToken",
     "Sum",
     "SumRenorm",
+    "Summaries",
     "Summaries",
     "TextHead",
     "TokenHead",

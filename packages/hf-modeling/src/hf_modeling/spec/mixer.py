@@ -12,6 +12,7 @@ from hf_modeling.spec.latent import LatentAttention
 from hf_modeling.spec.linear import GatedDelta, KimiDelta, Lightning, Mamba1, Mamba2, RgLru, ShortConv
 from hf_modeling.spec.local import LocalAttention
 from hf_modeling.spec.sparse import BlockSparseAttention, GlobalWindowAttention
+from hf_modeling.spec.local import LocalAttention
 from hf_modeling.spec.special import (
     AttentionBesideMamba,
     DifferentialAttention,
@@ -38,5 +39,6 @@ Mixer = (
     | Rwkv
     | Mlstm
     | AttentionBesideMamba
+    | LocalAttention
     | LocalAttention
 )
