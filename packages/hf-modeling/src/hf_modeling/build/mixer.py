@@ -15,7 +15,6 @@ from hf_modeling.build.others import (
     build_latent,
     build_lightning,
     build_local,
-    build_local,
     build_mamba1,
     build_mamba2,
     build_mixture_of_attention,
@@ -37,7 +36,6 @@ from hf_modeling.spec import (
     KimiDelta,
     LatentAttention,
     Lightning,
-    LocalAttention,
     LocalAttention,
     Mamba1,
     Mamba2,
@@ -87,8 +85,6 @@ def build_mixer(spec: MixerSpec, layer: int, building: Building) -> Mixer:
             return MlstmLayer(spec, building.width, layer)
         case AttentionBesideMamba():
             return build_pair(spec, layer, building)
-        case LocalAttention():
-            return build_local(spec, building)
         case LocalAttention():
             return build_local(spec, building)
         case _:

@@ -16,7 +16,6 @@ from hf_modeling.layers.disentangled import DisentangledAttentionLayer
 from hf_modeling.layers.global_window import GlobalWindowLayer
 from hf_modeling.layers.latent import Indexer, LatentAttentionLayer, LatentNorms
 from hf_modeling.layers.local import LocalAttentionLayer
-from hf_modeling.layers.local import LocalAttentionLayer
 from hf_modeling.layers.mamba import Mamba1Layer, Mamba2Layer
 from hf_modeling.layers.relative import shared_bias
 from hf_modeling.layers.special import DifferentialAttentionLayer, MixtureOfAttentionLayer, PairLayer
@@ -33,7 +32,6 @@ from hf_modeling.spec import (
     KimiDelta,
     LatentAttention,
     Lightning,
-    LocalAttention,
     LocalAttention,
     Mamba1,
     Mamba2,
@@ -158,15 +156,6 @@ def build_pair(spec: AttentionBesideMamba, layer: int, building: Building) -> Pa
     attention = build_attention(spec.attention, layer, building)
     mamba = build_mamba2(spec.mamba, layer, building)
     return PairLayer(attention, mamba, spec.attention_input, spec.attention_output)
-
-
-def build_local(spec: LocalAttention, building: Building) -> LocalAttentionLayer:
-    """Attention in chunks."""
-    norm = None if spec.summaries is None else build_norm(spec.summaries.norm, building.width)
-    eager = EagerAttend(scale=spec.scale, softmax_dtype=None)
-    attend = choose_attend(eager, Bidirectional(), building.backend, alibi=True)
-    scoring = Scoring(attend=attend, eager=eager, rule=Bidirectional(), dropout=spec.dropout)
-    return LocalAttentionLayer(spec, norm, scoring, building.width)
 
 
 def build_local(spec: LocalAttention, building: Building) -> LocalAttentionLayer:

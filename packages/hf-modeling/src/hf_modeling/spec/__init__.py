@@ -72,7 +72,6 @@ from hf_modeling.spec.linear import (
     ShortConv,
 )
 from hf_modeling.spec.local import LocalAttention, LocalBias, Summaries
-from hf_modeling.spec.local import LocalAttention, LocalBias, Summaries
 from hf_modeling.spec.mask import Bidirectional, BidirectionalWindow, Causal, Chunk, MaskRule, Window
 from hf_modeling.spec.mixer import Mixer
 from hf_modeling.spec.model import DecoderSpec, EncoderSpec, Pooler, StackSpec
@@ -192,8 +191,6 @@ __all__ = [
     "LmHead",
     "LocalAttention",
     "LocalBias",
-    "LocalAttention",
-    "LocalBias",
     "LongRopeScaling",
     "Mamba1",
     "Mamba2",
@@ -255,7 +252,6 @@ __all__ = [
     "StartToken",
     "Sum",
     "SumRenorm",
-    "Summaries",
     "Summaries",
     "TextHead",
     "TokenHead",

@@ -12,7 +12,6 @@ from hf_modeling.spec.latent import LatentAttention
 from hf_modeling.spec.linear import GatedDelta, KimiDelta, Lightning, Mamba1, Mamba2, RgLru, ShortConv
 from hf_modeling.spec.local import LocalAttention
 from hf_modeling.spec.sparse import BlockSparseAttention, GlobalWindowAttention
-from hf_modeling.spec.local import LocalAttention
 from hf_modeling.spec.special import (
     AttentionBesideMamba,
     DifferentialAttention,
@@ -39,6 +38,5 @@ Mixer = (
     | Rwkv
     | Mlstm
     | AttentionBesideMamba
-    | LocalAttention
     | LocalAttention
 )
