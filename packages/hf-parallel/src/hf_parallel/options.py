@@ -29,7 +29,7 @@ class ParallelOptions:
         reshard: give gathered weights up after each forward pass; "auto" does so except in pipelines.
         offload: keep shards of weights, gradients and optimizer states in main memory.
         recompute: activations computed again in the backward pass: none, matrix products kept, or all.
-        compile: compile each block.
+        compile: compile each block, with `compiler`, a backend of torch.compile.
         replicate: patterns of parts of the model that every rank of `tp` computes whole.
     """
 
@@ -46,4 +46,5 @@ class ParallelOptions:
     offload: bool = False
     recompute: Recompute = "none"
     compile: bool = False
+    compiler: str = "inductor"
     replicate: tuple[str, ...] = ()

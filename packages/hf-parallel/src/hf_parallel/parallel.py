@@ -18,6 +18,7 @@ from hf_modeling.init import DEFAULT_STD
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.spec import DecoderSpec
 from hf_parallel.context import ContextOrder, apply_context
+from hf_parallel.experts import apply_experts
 from hf_parallel.mesh import ParallelDims
 from hf_parallel.options import ParallelOptions
 from hf_parallel.pipeline import Stage, make_stage, stages_of_rank
@@ -148,16 +149,18 @@ def _part(
     if spec.tp > 1:
         tensor = TensorOptions(sequence=options.sequence_parallel, whole_logits=not options.loss_parallel)
         apply_tensor(model, plan, dims.group("tp"), tensor)
+    if spec.ep > 1:
+        apply_experts(model, dims.group("ep"))
     if stage is not None:
         sequence_ways = spec.tp if options.sequence_parallel else 1
         make_stage(model, stage, sequence_ways=sequence_ways)
     blocks = list(
         (model if model.is_base else model.get_submodule("model")).get_submodule("layers").children()
     )
-    if spec.cp > 1:
+    wrap_blocks(blocks, options)
+    if spec.cp > 1:  # outside of what is recomputed: ranks tell each other where their tokens are once a step
         order = ContextOrder(spec.cp, options.balance)
         apply_context(model, blocks[0], order, dims.group("cp"), options.context)
-    wrap_blocks(blocks, options)
     return model
 
 

@@ -150,6 +150,10 @@ def make_plan(
     embed = planner.embed(spec.embed, ties)
     if "lm_head.weight" in shapes:
         planner.head()
+    if layout.ep > 1 and not any(unit.sparse for unit in planner.units):
+        planner.problems.append(
+            Problem(where=cls.__name__, rule="it has no experts to spread", instead="leave ep out")
+        )
     if planner.problems:
         raise LayoutMismatchError(
             f"{cls.__name__} does not fall into the shares of {layout}",

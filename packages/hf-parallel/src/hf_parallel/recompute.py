@@ -44,7 +44,7 @@ def wrap_blocks(blocks: Iterable[nn.Module], options: ParallelOptions) -> None:
             case _:
                 assert_never(options.recompute)
         if options.compile:
-            around(block, _compiled)
+            around(block, partial(_compiled, backend=options.compiler))
 
 
 def _recomputed(inner: Forward) -> Forward:
@@ -65,6 +65,6 @@ def _partly_recomputed(inner: Forward) -> Forward:
     return forward
 
 
-def _compiled(inner: Forward) -> Forward:
-    made: Forward = torch.compile(inner)
+def _compiled(inner: Forward, backend: str) -> Forward:
+    made: Forward = torch.compile(inner, backend=backend)
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hf_modeling.model import PreTrainedModel
 from hf_parallel.context import context_problems
-from hf_parallel.errors import LayoutMismatchError
+from hf_parallel.errors import LayoutMismatchError, Problem
 from hf_parallel.options import ParallelOptions
 from hf_parallel.pipeline import pipeline_problems
 from hf_parallel.plan import Plan
@@ -19,6 +19,12 @@ def check_plan(cls: type[PreTrainedModel], plan: Plan, options: ParallelOptions)
             f"sequences of this model cannot be cut over cp={layout.cp}",
             problems,
             fix=f"leave cp out: dp_shard={layout.dp_shard * layout.cp} takes as many ranks",
+        )
+    if layout.ep > 1 and options.recompute == "selective":
+        raise LayoutMismatchError(
+            "selective recomputation does not reach into experts that are sharded by themselves",
+            [Problem(where="experts", rule="recompute='selective' with ep", instead="recompute='full'")],
+            fix="pass recompute='full' or 'none'",
         )
     problems = list(pipeline_problems(cls, plan.whole, layout, options)) if layout.pp > 1 else []
     if problems:
