@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from hf_modeling.model import PreTrainedModel
 from hf_train.errors import ResumeError
@@ -57,6 +58,8 @@ def _copy(source: nn.Module, target: nn.Module, folder: Path) -> None:
                 f"{folder}: {name} is {found}, and the model has it with {tuple(weight.shape)}",
                 fix="resume with the model that was trained",
             )
+        if isinstance(weight, DTensor):
+            saved = distribute_tensor(saved.to(weight.device), weight.device_mesh, weight.placements)
         weight.copy_(saved)
 
 

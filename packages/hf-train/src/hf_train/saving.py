@@ -66,8 +66,8 @@ def save_checkpoint(trainer: Trainer, run: Run) -> Path:
         if best == folder or best.is_dir():
             state.best_model_checkpoint = str(best)
     state.remember([*trainer.callback_handler.callbacks, trainer.control])
+    files = _files(trainer, run)
     with strategy.whole(trainer.model_wrapped):
-        files = _files(trainer, run)
         if args.async_save and strategy.world == 1:
             trainer.writer.submit(folder, _frozen(trainer, files), after=lambda: _clean(trainer))
             return folder

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from hf_config.errors import suggest
 from hf_hub_io.errors import HfError
+from hf_train.arguments.values import options as named_options
 from hf_train.strategies.ddp import DataParallel, DdpOptions
 from hf_train.strategies.protocol import Strategy
 from hf_train.strategies.single import SingleDevice
@@ -59,6 +60,10 @@ def strategy_for(args: TrainingArguments) -> Strategy:
         name, _, rest = args.parallel.rpartition(":")
         return strategy(name or "parallel", rest) if "=" in rest or name else strategy(rest)
     place = args.launch
+    if args.fsdp:
+        from hf_train.strategies.fsdp import FsdpOptions, FullyShardedData
+
+        return FullyShardedData(FsdpOptions.of(named_options(args.fsdp_config, "fsdp_config"), args), place)
     if place.world == 1:
         return SingleDevice(place.device)
     return DataParallel(

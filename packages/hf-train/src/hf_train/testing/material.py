@@ -51,7 +51,7 @@ def token_rows(count: int, *, length: int = 12, seed: int = 1, masked: bool = Tr
     rows: list[Row] = []
     for number in range(count):
         ids = torch.randint(3, VOCABULARY, (length,), generator=generator).tolist()
-        hidden = number * 5 % 8 if masked else 0
+        hidden = number * 5 % min(8, length - 1) if masked else 0
         rows.append({"input_ids": ids, "labels": [-100] * hidden + ids[hidden:]})
     return rows
 
