@@ -17,6 +17,8 @@ from torch import Tensor
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.errors import PackingError
 from hf_quant.formats import blockwise4 as b4
+from hf_quant.kernels import bitsandbytes_cpu
+from hf_quant.linear import Kernel
 
 _STATE_BYTES = (
     256  # longer than the description of any matrix, so that its length is known before its numbers
@@ -117,6 +119,16 @@ class BitsAndBytes4Bit:
     def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
         levels = parts["quant_map"].view(-1, 16)[0].float()
         return b4.dequantize(parts["weight"], scales(parts, across=self.scales_across), levels, shape, dtype)
+
+    def kernel(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Kernel | None:
+        """The library's product where it is installed and wins: few rows in bfloat16, on a CPU that has it."""
+        N, K = shape
+        fits = dtype == torch.bfloat16 and N % bitsandbytes_cpu.OUTPUTS == 0 and K % b4.BLOCK == 0
+        if not fits or parts["weight"].device.type != "cpu" or not bitsandbytes_cpu.is_here():
+            return None
+        return bitsandbytes_cpu.FourBitProduct(
+            parts["weight"], scales(parts, across=self.scales_across), parts["quant_map"].float(), (N, K)
+        )
 
     def restated(self, parts: Parts, shape: Shape) -> Mapping[str, Tensor]:
         old = parts["quant_state"]

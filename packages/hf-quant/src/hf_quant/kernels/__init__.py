@@ -1,0 +1,1 @@
+"""Products that read packed numbers themselves, for the devices and libraries that have them."""
