@@ -10,17 +10,25 @@ from torch import Tensor
 from hf_hub_io.gguf import GgmlType
 from hf_quant.codec import Codec, OwnProduct, Stored
 from hf_quant.codecs.aqlm import Aqlm
+from hf_quant.codecs.awq import AwqGemm, AwqGemv
 from hf_quant.codecs.bitnet import BitNetOnline, BitNetPacked
 from hf_quant.codecs.bitsandbytes_4bit import BitsAndBytes4Bit
 from hf_quant.codecs.bitsandbytes_int8 import BitsAndBytesInt8
+from hf_quant.codecs.compressed import CompressedFloats, CompressedIntegers
+from hf_quant.codecs.eetq import Eetq
 from hf_quant.codecs.fp8 import Fp4Row, Fp8Block, Fp8Row, Fp8Tensor
 from hf_quant.codecs.fp_quant import FPQuant
 from hf_quant.codecs.ggml import Ggml
+from hf_quant.codecs.gptq import Gptq
 from hf_quant.codecs.higgs import Higgs
+from hf_quant.codecs.hqq import Hqq
+from hf_quant.codecs.mlx import Mlx
 from hf_quant.codecs.mxfp4 import Mxfp4
 from hf_quant.codecs.nvfp4 import Nvfp4
+from hf_quant.codecs.quanto import QuantoBits, QuantoBytes
 from hf_quant.codecs.sinq import Sinq
 from hf_quant.codecs.spqr import SpQR
+from hf_quant.codecs.torchao import TorchAoFloat8, TorchAoInt4, TorchAoIntegers, TorchAoTiles
 from hf_quant.codecs.vptq import Vptq
 from hf_quant.errors import CalibrationNeededError, NonFiniteError, PackingError
 from hf_quant.formats.ggml import PACKERS
@@ -58,11 +66,54 @@ MADE: Mapping[str, tuple[Codec, float]] = {
     "sinq": (Sinq(shape_NK=SHAPE), 0.11),
     "sinq squares": (Sinq(shape_NK=SHAPE, square=True, bits=8), 0.01),
     "sinq nf4": (Sinq(shape_NK=SHAPE, levels="nf4", auxiliary=False), 0.11),
+    "gptq": (Gptq(group_size=32), 0.1),
+    "gptq second": (Gptq(bits=8, group_size=-1, zero_offset=0), 0.01),
+    "gptq asymmetric": (Gptq(bits=3, group_size=64, symmetric=False), 0.3),
+    "gptq 2": (Gptq(bits=2, group_size=32, symmetric=False), 0.5),
+    "awq": (AwqGemm(group_size=64), 0.12),
+    "awq symmetric": (AwqGemm(group_size=32, symmetric=True), 0.12),
+    "awq gemv": (AwqGemv(group_size=64), 0.12),
+    "quark": (
+        AwqGemm(group_size=32, signed=True, names=("weight", "weight_zero_point", "weight_scale")),
+        0.12,
+    ),
+    "eetq": (Eetq(), 0.01),
+    "hqq": (Hqq(group_size=64), 0.12),
+    "hqq across": (Hqq(bits=3, axis=0, group_size=64, round_zero=False), 0.25),
+    "hqq as float": (Hqq(bits=2, group_size=32, as_float=True, dtype=torch.bfloat16), 0.5),
+    "hqq rows": (Hqq(bits=1, group_size=0), 1.0),
+    "mlx": (Mlx(bits=4, group_size=64), 0.12),
+    "mlx 3": (Mlx(bits=3, group_size=32), 0.25),
+    "mlx 6": (Mlx(bits=6, group_size=32, scales=torch.float32), 0.03),
+    "quanto int8": (QuantoBytes(), 0.01),
+    "quanto float8": (QuantoBytes(kind="float8"), 0.03),
+    "quanto int4": (QuantoBits(inputs=SHAPE[1]), 0.12),
+    "quanto int2": (QuantoBits(inputs=SHAPE[1], bits=2), 0.7),
+    "torchao int8": (TorchAoIntegers(), 0.01),
+    "torchao int4": (TorchAoIntegers(bits=4, group_size=32), 0.12),
+    "torchao float8": (TorchAoFloat8(), 0.03),
+    "torchao float8 tensor": (TorchAoFloat8(by_row=False), 0.03),
+    "torchao int4 plain": (TorchAoInt4(group_size=32), 0.12),
+    "torchao int4 tiles": (TorchAoTiles(sizes=SHAPE, group_size=32), 0.12),
+    **{f"compressed {b} bits": (CompressedIntegers(bits=b, group_size=32), 2.0**-b * 2) for b in range(2, 9)},
+    "compressed fields": (CompressedIntegers(bits=3, group_size=64, symmetric=False, packing="fields"), 0.3),
+    "compressed zeros": (CompressedIntegers(bits=5, group_size=64, symmetric=False), 0.06),
+    "compressed bytes": (CompressedIntegers(bits=8, group_size=-1, packing="bytes"), 0.01),
+    "compressed bytes, zeros": (
+        CompressedIntegers(bits=8, group_size=-1, packing="bytes", symmetric=False),
+        0.01,
+    ),
+    "compressed whole": (CompressedIntegers(bits=8, group_size=0, packing="bytes"), 0.02),
+    "compressed whole, packed": (CompressedIntegers(bits=4, group_size=0, symmetric=False), 0.3),
+    "compressed float8": (CompressedFloats(), 0.03),
+    "compressed float8 rows": (CompressedFloats(strategy="channel"), 0.03),
+    "compressed float8 blocks": (CompressedFloats(strategy="block", block=(64, 64)), 0.03),
     **{kind.name: (Ggml(kind=kind), 1.0 if kind.name.startswith("TQ") else 0.13) for kind in PACKERS},
 }
 """Formats that are made without data, and how much of a normal weight they may lose."""
 
-STACKS = [name for name in MADE if not name.startswith(("higgs", "sinq", "nf4 twice", "bitnet online"))]
+ALONE = ("higgs", "sinq", "nf4 twice", "bitnet online", "torchao int4 tiles")
+STACKS = [name for name in MADE if not name.startswith(ALONE)]
 
 
 def wide(name: str) -> tuple[int, int]:
@@ -139,13 +190,14 @@ def test_rows_can_be_cut_where_the_codec_says(name: str) -> None:
         return
     parts = codec.quantize(normal(N, K))
     whole = codec.dequantize(parts, (N, K), torch.float32)
-    start, stop = N // 2, N
+    start = next(n for n in range(N // 2, N) if all(n % where.per == 0 for where in rows.values()))
+    stop = N
     cut = dict(parts)
     for part, where in rows.items():
         if part in parts:
             each = where.each
             piece = parts[part].narrow(
-                where.dim, start * each // where.per, (stop - start) * each // where.per
+                where.dim, start * each // where.per, -(-(stop - start) * each // where.per)
             )
             cut[part] = piece.contiguous()
     lower = codec.dequantize(cut, (stop - start, K), torch.float32)

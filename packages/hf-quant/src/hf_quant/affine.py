@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hf_quant.codec import Parts, Shape
 from hf_quant.errors import PackingError
+from hf_quant.formats.checks import require_finite
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -103,6 +104,7 @@ def nearest_asymmetric(weight: Tensor, bits: int, group_size: int, dtype: torch.
     """
     grouped = _grouped(weight, group_size)
     low, high = grouped.amin(-1).clamp(max=0), grouped.amax(-1).clamp(min=0)
+    require_finite(high - low)
     top = 2**bits - 1
     scale = ((high - low) / top).clamp(min=_least(dtype)).to(dtype)
     zero = torch.round(-low / scale.float()).clamp(0, top)
@@ -117,7 +119,9 @@ def nearest_symmetric(weight: Tensor, bits: int, group_size: int, dtype: torch.d
     """
     grouped = _grouped(weight, group_size)
     top = 2**bits - 1
-    scale = (2 * grouped.abs().amax(-1) / top).clamp(min=_least(dtype)).to(dtype)
+    size = grouped.abs().amax(-1)
+    require_finite(size)
+    scale = (2 * size / top).clamp(min=_least(dtype)).to(dtype)
     zero = torch.full_like(scale, 2 ** (bits - 1), dtype=torch.float32)
     q = torch.round(grouped / scale.float()[..., None] + zero[..., None]).clamp_(0, top)
     return Integers(q_NK=q.to(torch.uint8).reshape(weight.shape), scale_NG=scale, zero_NG=zero)

@@ -163,9 +163,9 @@ class Conversion:
         quantizer.refuse_unmatched([*(target.modules for target in targets), *places.names])
         for target in targets:
             if (reason := places.refusal(target.step.outputs, embeddings=method.embeddings)) is None:
-                chosen = choose_codecs(target, method, self.config, places.outputs)
+                chosen = choose_codecs(target, method, self.config, places.outputs, quantizer.dtype)
                 if not isinstance(chosen, str):
-                    for unit in units_of(target, chosen, method, self.config):
+                    for unit in units_of(target, chosen, method, self.config, quantizer.dtype):
                         for name in unit.memory:
                             self._units[module_of(name.removeprefix(places.prefix))] = unit
                     quantizer.decide(target.step.outputs, "quantized", "")

@@ -54,7 +54,11 @@ def needs_data(method: Method) -> CalibrationNeededError:
 
 
 def choose_codecs(
-    target: Target, method: Method, config: QuantizationConfig, outputs: frozenset[str]
+    target: Target,
+    method: Method,
+    config: QuantizationConfig,
+    outputs: frozenset[str],
+    dtype: torch.dtype,
 ) -> tuple[Codec, ...] | str:
     """A codec for each of the target's disk weights, or why they stay plain. Raises PackingError."""
     if (reason := reason_to_skip(target.modules, method.skip(config), outputs)) is not None:
@@ -62,7 +66,7 @@ def choose_codecs(
     memory = tuple(map(module_of, target.step.outputs))
     codecs: list[Codec] = []
     for name, shape in zip(target.disk, target.shapes, strict=True):
-        codec = _codec(method, config, name, memory, shape)
+        codec = _codec(method, config, name, memory, shape, dtype)
         if codec is None:
             return "settings choose no format for it"
         codecs.append(codec)
@@ -70,11 +74,16 @@ def choose_codecs(
 
 
 def _codec(
-    method: Method, config: QuantizationConfig, name: str, memory: tuple[str, ...], shape: Shape
+    method: Method,
+    config: QuantizationConfig,
+    name: str,
+    memory: tuple[str, ...],
+    shape: Shape,
+    dtype: torch.dtype,
 ) -> Codec | None:
     create = method.create or method.calibrated
     assert create is not None, "methods that only read never come here"
-    codec = create(config, Place(module=module_of(name), memory=memory, shape=shape))
+    codec = create(config, Place(module=module_of(name), memory=memory, shape=shape, dtype=dtype))
     if codec is not None:
         try:
             specs_of(codec, shape)
@@ -87,7 +96,11 @@ def _codec(
 
 
 def units_of(
-    target: Target, codecs: tuple[Codec, ...], method: Method, config: QuantizationConfig
+    target: Target,
+    codecs: tuple[Codec, ...],
+    method: Method,
+    config: QuantizationConfig,
+    dtype: torch.dtype,
 ) -> tuple[Unit, ...]:
     """How the target's weights are packed: as the checkpoint has them, or else one by one as the model does."""
     codec, names = codecs[0], _written(codecs[0])
@@ -98,7 +111,7 @@ def units_of(
     shapes = _shapes(logical(target.step.rule.op), target.shapes)
     units: list[Unit] = []
     for name, shape in zip(target.step.outputs, shapes, strict=True):
-        own = _codec(method, config, name, (module_of(name),), shape) or codec
+        own = _codec(method, config, name, (module_of(name),), shape, dtype) or codec
         units.append(Unit(disk=(name,), memory=(name,), regroup=identity(own, shape, _written(own))))
     return tuple(units)
 

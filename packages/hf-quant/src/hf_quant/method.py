@@ -26,6 +26,7 @@ class Place:
     shape: `[..., N, K]` where the checkpoint holds plain numbers; where it is packed, what the model leads one
         to expect there, empty if that cannot be told.
     kind: the layer's class as settings name it.
+    dtype: the model's element type, in which formats that do not say otherwise keep scales.
     """
 
     module: str
@@ -33,6 +34,7 @@ class Place:
     stored: Mapping[str, Stored] = field(default_factory=dict)
     shape: Shape = ()
     kind: str = "Linear"
+    dtype: torch.dtype = torch.float32
 
 
 @final

@@ -191,13 +191,13 @@ def _piece(codec: Codec, weights: Sequence[Parts], shapes: Sequence[Shape], name
         return part.view_as(
             part
         )  # a tensor of its own: the same object in two places would mean tied weights
-    if run.start % rows.per or run.stop % rows.per:
+    if run.start % rows.per or (run.stop % rows.per and run.stop != shape[-2]):
         raise PackingError(
             f"rows {run.start} to {run.stop} of a weight {list(shape)} begin or end inside of {name}, "
             f"which packs {rows.per} rows together",
             fix="load it dequantized",
         )
-    start, stop = run.start * rows.each // rows.per, run.stop * rows.each // rows.per
+    start, stop = run.start * rows.each // rows.per, -(-run.stop * rows.each // rows.per)
     return part.narrow(rows.dim, start, stop - start)
 
 

@@ -16,7 +16,7 @@ def unpack_bits(packed: Tensor, bits: int, count: int) -> Tensor:
 
     Values follow each other without gaps, across the borders of words too; words are little-endian.
     """
-    stream = packed.contiguous().view(torch.uint8)
+    stream = _dense(packed).view(torch.uint8)
     have = stream.shape[-1] * _BYTE // bits
     if have < count:
         raise PackingError(
@@ -49,7 +49,7 @@ def pack_bits(values: Tensor, bits: int, dtype: torch.dtype = torch.int32) -> Te
     else:
         packed = _pack_eights(stream, bits)
     packed = torch.nn.functional.pad(packed[..., :length], (0, max(0, length - packed.shape[-1])))
-    return packed.contiguous().view(dtype)
+    return _dense(packed).view(dtype)
 
 
 def unpack_fields(packed: Tensor, bits: int, count: int) -> Tensor:
@@ -71,6 +71,12 @@ def pack_fields(values: Tensor, bits: int) -> Tensor:
 def words(count: int, bits: int) -> int:
     """How many 32-bit words hold `count` values of `bits` bits."""
     return -(-count * bits // WORD)
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """The tensor with the strides of its shape: seeing it as another element type asks for them, where a
+    dimension of one may have any."""
+    return tensor.clone(memory_format=torch.contiguous_format) if 1 in tensor.shape else tensor.contiguous()
 
 
 def _padded(values: Tensor, multiple: int) -> Tensor:

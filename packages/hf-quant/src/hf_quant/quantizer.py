@@ -203,11 +203,11 @@ class CodecQuantizer:
             if (reason := places.refusal(target.step.outputs, embeddings=self.method.embeddings)) is not None:
                 self.decide(target.step.outputs, "plain", reason)
                 continue
-            codecs = choose_codecs(target, self.method, self._settings, places.outputs)
+            codecs = choose_codecs(target, self.method, self._settings, places.outputs, self.dtype)
             if isinstance(codecs, str):
                 self.decide(target.step.outputs, "plain", codecs)
                 continue
-            new = units_of(target, codecs, self.method, self._settings)
+            new = units_of(target, codecs, self.method, self._settings, self.dtype)
             measured = self.note_error if self._measured else None
             made.update(packs_of(target, new, source, self.dtype, measured))
             hidden += target.step.inputs

@@ -78,14 +78,11 @@ class Pack:
 
 def pack(weight: str, codec: Codec, plain: Tensor) -> dict[str, Tensor]:
     """The parts of a weight. Raises NonFiniteError, and as the codec does."""
-    if not torch.isfinite(plain.sum()) and not torch.isfinite(plain).all():
-        count = int(plain.numel() - torch.isfinite(plain).sum())
-        raise NonFiniteError(
-            f"{weight} holds {count} values that are NaN or infinite, which no format can round",
-            fix="fetch the checkpoint again, or leave this layer out in the settings",
-        )
-    with torch.no_grad():
-        return quantized(codec, plain)
+    try:
+        with torch.no_grad():
+            return quantized(codec, plain)
+    except NonFiniteError as error:
+        raise NonFiniteError(f"{weight}: {error.what}", fix=error.fix) from None
 
 
 def relative_error(plain: Tensor, codec: Codec, parts: Mapping[str, Tensor], shape: Shape) -> float:

@@ -37,12 +37,14 @@ class CompressedIntegers:
     """Formats "pack-quantized", "int-quantized" and "naive-quantized".
 
     group_size: inputs per scale; -1 is a row, 0 the whole weight.
+    scales: the element type that scales are made in.
     """
 
     bits: int = 4
     group_size: int = 128
     symmetric: bool = True
     packing: Packing = "stream"
+    scales: torch.dtype = torch.float32
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -67,7 +69,7 @@ class CompressedIntegers:
         *lead, N, K = shape
         scales = self._scales(shape)
         made = {
-            "weight_scale": Spec(scales, torch.float32),
+            "weight_scale": Spec(scales, self.scales),
             "weight_g_idx": Spec((*lead, K), torch.int32),
             "input_scale": Spec((*lead, 1), torch.float32),
             "input_zero_point": Spec((*lead, 1), torch.int8),
@@ -146,9 +148,9 @@ class CompressedIntegers:
         self.specs(tuple(weight.shape))
         nearest = nearest_symmetric if self.symmetric else nearest_asymmetric
         if self.group_size:
-            return self.assemble(nearest(weight, self.bits, self.group_size, weight.dtype))
+            return self.assemble(nearest(weight, self.bits, self.group_size, self.scales))
         *lead, N, K = weight.shape
-        whole = nearest(weight.reshape(*lead, 1, N * K), self.bits, -1, weight.dtype)
+        whole = nearest(weight.reshape(*lead, 1, N * K), self.bits, -1, self.scales)
         assert whole.zero_NG is not None, "both roundings give zeros"
         return self.assemble(
             Integers(q_NK=whole.q_NK.reshape(weight.shape), scale_NG=whole.scale_NG, zero_NG=whole.zero_NG)

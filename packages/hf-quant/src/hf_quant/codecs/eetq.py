@@ -16,6 +16,7 @@ from torch import Tensor
 from hf_quant.affine import Integers
 from hf_quant.codec import Part, Parts, Shape, Spec, Stored
 from hf_quant.errors import PackingError
+from hf_quant.formats.checks import require_finite
 
 TILE = 64
 INPUT_ORDER: Final = (0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15)
@@ -75,6 +76,7 @@ class Eetq:
         """Greatest magnitude over 128 as the scale; halves are rounded away from zero."""
         self.specs(tuple(weight.shape))
         exact = weight.float()
+        require_finite(exact.abs().amax())
         scale = (exact.abs().amax(-1, keepdim=True) / 128).clamp_(
             min=torch.finfo(torch.float16).smallest_normal
         )

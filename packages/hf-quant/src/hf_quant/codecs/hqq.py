@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.errors import PackingError
+from hf_quant.formats.checks import require_finite
 
 THREE_PER_WORD: Final = 10
 """How many 3-bit numbers an int32 holds."""
@@ -164,6 +165,7 @@ class Hqq:
         dim, top = (-1 if self.axis == 1 else -2), 2**self.bits - 1
         low, high = matrix.amin(dim, keepdim=True), matrix.amax(dim, keepdim=True)
         width = high - low
+        require_finite(width)
         scale = torch.where(width.abs() <= 1e-4, torch.ones_like(width), top / width).clamp_(max=2e4)
         zero = -low * scale
         if self.round_zero:

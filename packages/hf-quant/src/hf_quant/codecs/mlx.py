@@ -12,17 +12,23 @@ from torch import Tensor
 from hf_quant.affine import Integers, group_count
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.errors import PackingError
+from hf_quant.formats.checks import require_finite
 from hf_quant.packing import WORD, pack_bits, unpack_bits, words
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mlx:
-    """MLX's layout. `biases` is what a layer's shifts are called: `biases` on the Hub, `qbiases` beside real ones."""
+    """MLX's layout.
+
+    biases: what a layer's shifts are called: `biases` on the Hub, `qbiases` beside real ones.
+    scales: the element type that scales and shifts are made in.
+    """
 
     bits: int = 4
     group_size: int = 64
     biases: str = "biases"
+    scales: torch.dtype = torch.float16
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -36,7 +42,7 @@ class Mlx:
         *lead, K = shape
         if K * self.bits % WORD:
             raise PackingError(f"{K} numbers of {self.bits} bits do not fill words of {WORD} bits")
-        scales = Spec((*lead, group_count(K, self.group_size)), torch.float16)
+        scales = Spec((*lead, group_count(K, self.group_size)), self.scales)
         return {
             "weight": Spec((*lead, words(K, self.bits)), torch.uint32),
             "scales": scales,
@@ -67,6 +73,7 @@ class Mlx:
         grouped = torch.unflatten(weight.float(), -1, (group_count(weight.shape[-1], self.group_size), -1))
         top = 2**self.bits - 1
         low, high = grouped.amin(-1), grouped.amax(-1)
+        require_finite(high - low)
         from_low = low.abs() > high.abs()
         scale = ((high - low) / top).clamp(min=1e-7)
         scale = torch.where(from_low, scale, -scale)
@@ -75,8 +82,7 @@ class Mlx:
         whole = steps != 0
         scale = torch.where(whole, edge / steps, scale)
         shift = torch.where(whole, edge, torch.zeros_like(edge))
-        dtype = weight.dtype if weight.dtype in (torch.float16, torch.bfloat16) else torch.float32
-        scale, shift = scale.to(dtype), shift.to(dtype)
+        scale, shift = scale.to(self.scales), shift.to(self.scales)
         q = torch.round((grouped - shift.float()[..., None]) / scale.float()[..., None]).clamp_(0, top)
         q_NK = q.to(torch.uint8).reshape(weight.shape)
         return self.assemble(Integers(q_NK=q_NK, scale_NG=scale, shift_NG=shift))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.errors import PackingError
+from hf_quant.formats.checks import require_finite
 
 GROUP, LEAST_GROUP = 128, 32
 FLOAT8_MAX: Final = 448.0
@@ -28,9 +29,10 @@ SCALES = (
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantoBytes:
-    """Eight bits: int8, or 8-bit floats (E4M3)."""
+    """Eight bits: int8, or 8-bit floats (E4M3). `scales` is the element type that scales are made in."""
 
     kind: Literal["int8", "float8"] = "int8"
+    scales: torch.dtype = torch.float32
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -41,8 +43,8 @@ class QuantoBytes:
 
     def specs(self, shape: Shape) -> Mapping[str, Spec]:
         dtype = torch.int8 if self.kind == "int8" else torch.float8_e4m3fn
-        scales = Spec((*shape[:-1], 1) if shape[-2] > 1 else shape[:-2], torch.float32)
-        return {"data": Spec(shape, dtype), "scale": scales, **_activation_specs(shape)}
+        scales = Spec((*shape[:-1], 1) if shape[-2] > 1 else shape[:-2], self.scales)
+        return {"data": Spec(shape, dtype), "scale": scales, **_activation_specs(shape, self.scales)}
 
     def rows(self, shape: Shape) -> Mapping[str, Rows]:
         return {"data": Rows(-2), "scale": Rows(-2)} if shape[-2] > 1 else {"data": Rows(-2)}
@@ -59,14 +61,15 @@ class QuantoBytes:
 
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
         exact = weight.float()
+        require_finite(exact.abs().amax())
         top = 127.0 if self.kind == "int8" else FLOAT8_MAX
         scale = (exact.abs().amax(-1, keepdim=True) / top).clamp_(min=torch.finfo(torch.float32).tiny)
         if self.kind == "int8":
             data = (exact / scale).round_().clamp_(-128, 127).to(torch.int8)
         else:
             data = (exact / scale).clamp_(-top, top).to(torch.float8_e4m3fn)
-        scale = scale.to(weight.dtype).view(self.specs(tuple(weight.shape))["scale"].shape)
-        return {"data": data, "scale": scale, **_ones(weight)}
+        scale = scale.to(self.scales).view(self.specs(tuple(weight.shape))["scale"].shape)
+        return {"data": data, "scale": scale, **_ones(weight, self.scales)}
 
 
 @final
@@ -75,10 +78,12 @@ class QuantoBits:
     """Four or two bits, unsigned.
 
     inputs: K, which the tensors alone do not tell.
+    scales: the element type that scales and shifts are made in.
     """
 
     inputs: int
     bits: Literal[2, 4] = 4
+    scales: torch.dtype = torch.float32
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -100,12 +105,12 @@ class QuantoBits:
         *lead, N, K = shape
         size = group_size(K)
         rows, per_byte = N * K // size, 8 // self.bits
-        scales = Spec((*lead, rows, 1), torch.float32)
+        scales = Spec((*lead, rows, 1), self.scales)
         return {
             "data": Spec((*lead, -(-rows // per_byte), size), torch.uint8),
             "scale": scales,
             "shift": scales,
-            **_activation_specs(shape),
+            **_activation_specs(shape, self.scales),
         }
 
     def rows(self, shape: Shape) -> None:
@@ -122,9 +127,10 @@ class QuantoBits:
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
         *lead, N, K = weight.shape
         size, top = group_size(K), 2**self.bits - 1
-        grouped = weight.reshape(*lead, N * K // size, size)
+        grouped = weight.to(self.scales).reshape(*lead, N * K // size, size)
         low, high = grouped.amin(-1, keepdim=True), grouped.amax(-1, keepdim=True)
-        scale = ((high - low) / top).clamp_(min=torch.finfo(weight.dtype).tiny)
+        require_finite(high - low)
+        scale = ((high - low) / top).clamp_(min=torch.finfo(self.scales).tiny)
         q = ((grouped - low) / scale).round_().clamp_(0, top).to(torch.uint8)
         per_byte = 8 // self.bits
         if rest := -q.shape[-2] % per_byte:
@@ -132,7 +138,7 @@ class QuantoBits:
         data = torch.zeros_like(q.chunk(per_byte, -2)[0])
         for i, rows in enumerate(q.chunk(per_byte, -2)):
             data |= rows << (self.bits * i)
-        return {"data": data, "scale": scale, "shift": -low, **_ones(weight)}
+        return {"data": data, "scale": scale, "shift": -low, **_ones(weight, self.scales)}
 
 
 def group_size(K: int) -> int:
@@ -143,9 +149,9 @@ def group_size(K: int) -> int:
     return size or K
 
 
-def _activation_specs(shape: Shape) -> dict[str, Spec]:
-    return {part.name: Spec(shape[:-2], torch.float32) for part in SCALES}
+def _activation_specs(shape: Shape, dtype: torch.dtype) -> dict[str, Spec]:
+    return {part.name: Spec(shape[:-2], dtype) for part in SCALES}
 
 
-def _ones(weight: Tensor) -> dict[str, Tensor]:
-    return {part.name: weight.new_ones(weight.shape[:-2]) for part in SCALES}
+def _ones(weight: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {part.name: weight.new_ones(weight.shape[:-2], dtype=dtype) for part in SCALES}

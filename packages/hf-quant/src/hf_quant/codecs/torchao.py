@@ -16,6 +16,7 @@ from hf_quant.affine import Integers, group_count
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.errors import PackingError
 from hf_quant.formats import fp8
+from hf_quant.formats.checks import require_finite
 from hf_quant.packing import pack_bits, unpack_bits
 
 QDATA = Part("qdata", "_weight_qdata")
@@ -74,6 +75,7 @@ class TorchAoIntegers:
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
         """Symmetric: the greatest magnitude lies half a step within the range."""
         grouped = torch.unflatten(weight, -1, (group_count(weight.shape[-1], self.group_size), -1))
+        require_finite(grouped.abs().amax())
         half = 2 ** (self.bits - 1)
         scale = grouped.abs().amax(-1).to(self.scales) / (half - 0.5)
         scale = scale.clamp(min=torch.finfo(self.scales).eps)
@@ -169,7 +171,11 @@ class TorchAoInt4:
         """From least to greatest value of each group, in fifteen steps."""
         scale, middle, q = _fifteen_steps(weight, self.group_size)
         return self.assemble(
-            Integers(q_NK=(q - 8).to(torch.int8).view(weight.shape), scale_NG=scale, shift_NG=middle)
+            Integers(
+                q_NK=(q - 8).to(torch.int8).view(weight.shape),
+                scale_NG=scale.to(torch.bfloat16),
+                shift_NG=middle.to(torch.bfloat16),
+            )
         )
 
 
@@ -254,6 +260,7 @@ def _fifteen_steps(weight: Tensor, group_size: int) -> tuple[Tensor, Tensor, Ten
     """Scales, values of step eight, and steps (0 to 15) of each group."""
     grouped = torch.unflatten(weight, -1, (group_count(weight.shape[-1], group_size), -1))
     low, high = grouped.amin(-1, keepdim=True), grouped.amax(-1, keepdim=True)
+    require_finite(high - low)
     scale = (high - low).clamp(min=1e-6) / 15
     q = ((grouped - low) / scale).round().clamp(0, 15)
     return scale.squeeze(-1), (low + scale * 8).squeeze(-1), q

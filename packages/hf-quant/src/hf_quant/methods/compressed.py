@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
+
 from hf_config.quantization import (
     CompressedTensorsConfig,
     QuantizationArgs,
@@ -51,7 +53,8 @@ def packed(config: CompressedTensorsConfig, place: Place, beside: Beside) -> Cod
         whole = -(-K // (32 // args.num_bits))  # as older versions wrote, whole numbers in each word
         if stored["weight_packed"].shape[-1] == whole != -(-K * args.num_bits // 32):
             packing = "fields"
-    return _integers(args, packing, place.module)
+    found = stored.get("weight_scale")
+    return _integers(args, packing, place.module, torch.float32 if found is None else found.dtype)
 
 
 def create(config: CompressedTensorsConfig, place: Place) -> Codec | None:
@@ -64,7 +67,7 @@ def create(config: CompressedTensorsConfig, place: Place) -> Codec | None:
         return _floats(args, place.module)
     style = scheme.format or config.format
     packing: Packing = "bytes" if style in ("int-quantized", "naive-quantized") else "stream"
-    return _integers(args, packing, place.module)
+    return _integers(args, packing, place.module, place.dtype)
 
 
 def scheme_of(config: CompressedTensorsConfig, place: Place) -> QuantizationScheme | None:
@@ -146,7 +149,9 @@ def _weights(scheme: QuantizationScheme, place: Place) -> QuantizationArgs:
     return scheme.weights
 
 
-def _integers(args: QuantizationArgs, packing: Packing, module: str) -> CompressedIntegers:
+def _integers(
+    args: QuantizationArgs, packing: Packing, module: str, scales: torch.dtype
+) -> CompressedIntegers:
     match args.strategy:
         case "group" | "tensor_group":
             size = args.group_size or 128
@@ -160,7 +165,9 @@ def _integers(args: QuantizationArgs, packing: Packing, module: str) -> Compress
             raise _unreadable(module, f"integers with scales for each {other}")
     if not 1 <= args.num_bits <= 8:
         raise _unreadable(module, f"integers of {args.num_bits} bits")
-    return CompressedIntegers(bits=args.num_bits, group_size=size, symmetric=args.symmetric, packing=packing)
+    return CompressedIntegers(
+        bits=args.num_bits, group_size=size, symmetric=args.symmetric, packing=packing, scales=scales
+    )
 
 
 def _floats(args: QuantizationArgs, module: str) -> Codec:

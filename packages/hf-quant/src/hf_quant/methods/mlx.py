@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from hf_config.quantization import MetalConfig, MlxConfig
 from hf_quant.codec import Codec
 from hf_quant.codecs.mlx import Mlx
@@ -16,7 +18,9 @@ def packed(config: MlxConfig | MetalConfig, place: Place, beside: Beside) -> Cod
     """The layout of one layer: its own settings, else the general ones. Raises QuantizationConfigError."""
     if not place.stored.keys() & {"scales", "biases", "qbiases"}:
         return None
-    return _layout(config, place.module, "qbiases" if "qbiases" in place.stored else "biases")
+    found = place.stored.get("scales")
+    dtype = torch.float16 if found is None else found.dtype
+    return _layout(config, place.module, "qbiases" if "qbiases" in place.stored else "biases", dtype)
 
 
 def create(config: MlxConfig | MetalConfig, place: Place) -> Codec | None:
@@ -24,10 +28,11 @@ def create(config: MlxConfig | MetalConfig, place: Place) -> Codec | None:
     own = config.extra.get(place.module)
     if own is False:
         return None
-    return _layout(config, place.module, "qbiases" if isinstance(config, MetalConfig) else "biases")
+    biases = "qbiases" if isinstance(config, MetalConfig) else "biases"
+    return _layout(config, place.module, biases, place.dtype)
 
 
-def _layout(config: MlxConfig | MetalConfig, module: str, biases: str) -> Mlx:
+def _layout(config: MlxConfig | MetalConfig, module: str, biases: str, dtype: torch.dtype) -> Mlx:
     own = config.extra.get(module)
     settings = own if isinstance(own, Mapping) else {}
     bits, size = settings.get("bits", config.bits), settings.get("group_size", config.group_size)
@@ -37,7 +42,7 @@ def _layout(config: MlxConfig | MetalConfig, module: str, biases: str) -> Mlx:
             f"MLX mode {mode!r} of {module} is not read here; only affine groups are",
             fix="convert the checkpoint with mode affine",
         )
-    return Mlx(bits=bits, group_size=size, biases=biases)
+    return Mlx(bits=bits, group_size=size, biases=biases, scales=dtype)
 
 
 SUFFIXES = frozenset({"weight", "scales", "biases", "qbiases"})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Literal
 
+import torch
+
 from hf_config.quantization import QuantoConfig
 from hf_quant.codec import Codec
 from hf_quant.codecs.quanto import QuantoBits, QuantoBytes
@@ -26,10 +28,17 @@ def packed(config: QuantoConfig, place: Place, beside: Beside) -> Codec | None:
                 f"{place.module} is packed by Quanto, which does not store sizes, and is no layer of this model",
                 fix="use the model class and config this checkpoint was made with",
             )
-        return QuantoBits(inputs=place.shape[-1], bits=2 if config.weights == "int2" else 4)
+        return QuantoBits(
+            inputs=place.shape[-1], bits=2 if config.weights == "int2" else 4, scales=_scales(place)
+        )
     if "weight._data" in place.stored or "weight._scale" in place.stored:
-        return QuantoBytes(kind="float8" if config.weights == "float8" else "int8")
+        return QuantoBytes(kind="float8" if config.weights == "float8" else "int8", scales=_scales(place))
     return None
+
+
+def _scales(place: Place) -> torch.dtype:
+    found = place.stored.get("weight._scale")
+    return torch.float32 if found is None else found.dtype
 
 
 def create(config: QuantoConfig, place: Place) -> Codec | None:
@@ -41,11 +50,11 @@ def create(config: QuantoConfig, place: Place) -> Codec | None:
         )
     match config.weights:
         case "int8" | "float8" as kind:
-            return QuantoBytes(kind=kind)
+            return QuantoBytes(kind=kind, scales=place.dtype)
         case "int4":
-            return QuantoBits(inputs=place.shape[-1], bits=4)
+            return QuantoBits(inputs=place.shape[-1], bits=4, scales=place.dtype)
         case "int2":
-            return QuantoBits(inputs=place.shape[-1], bits=2)
+            return QuantoBits(inputs=place.shape[-1], bits=2, scales=place.dtype)
 
 
 def saved(config: QuantoConfig, codecs: Codecs, beside: Beside) -> Saved:
