@@ -163,4 +163,13 @@ SEQ2SEQ_ROWS = [
         generate={"encoder_no_repeat_ngram_size": 3},
     ),
     row("blenderbot-small", fairseq_sizes, pad_token_id=0, bos_token_id=1),
+    row(
+        "led",
+        fairseq_sizes,
+        max_encoder_position_embeddings=40,
+        max_decoder_position_embeddings=40,
+        attention_window=4,
+        decoder_start_token_id=2,
+        longest=27,
+    ),
 ]

@@ -204,3 +204,26 @@ def test_other_heads_equal_the_peer(row: Seq2SeqRow, ending: Any, tmp_path: Path
     written = {name: tensor for name, tensor in whole.items() if not name.endswith(row.constants)}
     assert sorted(saved) == sorted(written)
     assert all(torch.equal(saved[name], written[name]) for name in written)
+
+
+def test_global_tokens_see_and_are_seen(tmp_path: Path) -> None:
+    row = next(row for row in SEQ2SEQ_ROWS if row.name == "led")
+    peer = build_seq2seq(row, 0, tmp_path)
+    model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    texts = random_texts(row)
+    marked = torch.zeros_like(texts.ids)
+    marked[:, 0] = marked[0, 7] = 1
+    options: dict[str, Any] = {"max_new_tokens": 8, "do_sample": False, "num_beams": 3}
+    with torch.no_grad():
+        theirs = peer.model(**texts.inputs(), global_attention_mask=marked).logits
+        ours = model(**texts.inputs(), global_attention_mask=marked).logits
+    assert relative_error(ours, theirs) < TOLERANCE
+    answers = peer.model.generate(
+        texts.ids, attention_mask=texts.mask, global_attention_mask=marked, **options
+    ).tolist()
+    found = model.generate(texts.ids, attention_mask=texts.mask, global_attention_mask=marked, **options)
+    assert found.tolist() == answers
+    order = texts.mask.argsort(dim=1, stable=True)
+    ids, mask = padded_left(texts)
+    left = model.generate(ids, attention_mask=mask, global_attention_mask=marked.gather(1, order), **options)
+    assert left.tolist() == answers

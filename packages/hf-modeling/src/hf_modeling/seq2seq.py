@@ -5,7 +5,7 @@ B rows, S tokens of the encoder, T of the decoder, D the decoder's width.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Unpack, assert_never
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from hf_modeling.decoder import Decoder
 from hf_modeling.encoder import Encoder
 from hf_modeling.errors import InputError
 from hf_modeling.init import without_weights
+from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import Linear
 from hf_modeling.loss import IGNORED
 from hf_modeling.model import PreTrainedModel
@@ -57,6 +58,7 @@ class Seq2Seq(PreTrainedModel):
         use_cache: bool | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        **more: Unpack[MoreInputs],
     ) -> Seq2SeqModelOutput:
         """The decoder's last hidden state (B, T, D), and what else was asked for.
 
@@ -68,6 +70,7 @@ class Seq2Seq(PreTrainedModel):
             encoder's input where they are left out; for the others that is an error.
         decoder_attention_mask: (B, T) or (B, old + T), 1 for the decoder's real tokens.
         past_key_values: what earlier calls remembered, of both texts; see `EncoderDecoderCache`.
+        more: what only this family's encoder reads, see `inputs.MoreInputs`.
 
         Raises:
             InputError: neither or both of two that exclude each other; shapes that contradict each other.
@@ -82,6 +85,7 @@ class Seq2Seq(PreTrainedModel):
                 inputs_embeds=inputs_embeds,
                 output_attentions=output_attentions,
                 output_hidden_states=output_hidden_states,
+                **more,
             )
         encoded = read_encoded(encoder_outputs)
         states_BSD = encoded.last_hidden_state
@@ -113,10 +117,11 @@ class Seq2Seq(PreTrainedModel):
         *,
         attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        **more: Unpack[MoreInputs],
     ) -> Tensor:
         """What the decoder reads of a text: the encoder's last hidden states (B, S, D), at its own width."""
         states_BSD = self.encoder(
-            input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds
+            input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **more
         ).last_hidden_state
         return states_BSD if self.bridge is None else self.bridge(states_BSD)
 

@@ -104,6 +104,7 @@ FAMILIES: Mapping[str, str] = {
     "kolibri1": "Kolibri1",
     "laguna": "Laguna",
     "layoutlm": "LayoutLM",
+    "led": "LED",
     "lfm2": "Lfm2",
     "lfm2_moe": "Lfm2Moe",
     "lfm3": "Lfm3",

@@ -12,7 +12,9 @@ from hf_modeling.weights.table import WeightTable
 def spec(c: BartConfig) -> Seq2SeqSpec:
     """The encoder-decoder that a BART config describes."""
     positions = LearnedPositions(count=c.max_position_embeddings + 2, offset=2)
-    return fairseq(c, POST, positions, echo=True, sentence_dropout=c.classifier_dropout)
+    return fairseq(
+        c, POST, positions, scaled=c.scale_embedding, echo=True, sentence_dropout=c.classifier_dropout
+    )
 
 
 def weights(c: BartConfig) -> WeightTable:

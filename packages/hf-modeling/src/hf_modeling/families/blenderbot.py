@@ -12,7 +12,7 @@ from hf_modeling.weights.table import WeightTable
 def spec(c: BlenderbotConfig) -> Seq2SeqSpec:
     """The encoder-decoder that a blenderbot config describes."""
     positions = LearnedPositions(count=c.max_position_embeddings)
-    return fairseq(c, PRE, positions)
+    return fairseq(c, PRE, positions, scaled=c.scale_embedding)
 
 
 def weights(c: BlenderbotConfig) -> WeightTable:

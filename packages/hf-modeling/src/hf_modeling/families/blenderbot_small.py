@@ -14,7 +14,7 @@ WIRING = Wiring(first=False, embedded=True, last=False, late_positions=True)
 def spec(c: BlenderbotSmallConfig) -> Seq2SeqSpec:
     """The encoder-decoder that a blenderbot-small config describes."""
     positions = LearnedPositions(count=c.max_position_embeddings)
-    return fairseq(c, WIRING, positions)
+    return fairseq(c, WIRING, positions, scaled=c.scale_embedding)
 
 
 def weights(c: BlenderbotSmallConfig) -> WeightTable:

@@ -12,7 +12,7 @@ from hf_modeling.weights.table import WeightTable
 def spec(c: M2M100Config) -> Seq2SeqSpec:
     """The encoder-decoder that a m2m_100 config describes."""
     positions = SinusoidPositions(range="closed", offset=2)
-    return fairseq(c, PRE, positions, logits_bias=False)
+    return fairseq(c, PRE, positions, scaled=c.scale_embedding, logits_bias=False)
 
 
 def weights(c: M2M100Config) -> WeightTable:

@@ -15,7 +15,9 @@ WIRING = Wiring(first=False, embedded=False, last=False)
 
 def spec(c: MarianConfig) -> Seq2SeqSpec:
     """The translator that a Marian config describes."""
-    whole = fairseq(c, WIRING, SinusoidTable(count=c.max_position_embeddings, saved=False))
+    whole = fairseq(
+        c, WIRING, SinusoidTable(count=c.max_position_embeddings, saved=False), scaled=c.scale_embedding
+    )
     embed = replace(whole.decoder.embed, vocab=c.decoder_vocab_size)
     return replace(
         whole,

@@ -15,7 +15,13 @@ def spec(c: MBartConfig) -> Seq2SeqSpec:
     """The encoder-decoder that a mbart config describes."""
     positions = LearnedPositions(count=c.max_position_embeddings + 2, offset=2)
     return fairseq(
-        c, WIRING, positions, decoder_input=LastTokenFirst(), echo=True, sentence_dropout=c.classifier_dropout
+        c,
+        WIRING,
+        positions,
+        scaled=c.scale_embedding,
+        decoder_input=LastTokenFirst(),
+        echo=True,
+        sentence_dropout=c.classifier_dropout,
     )
 
 

@@ -14,7 +14,7 @@ from hf_modeling.weights.table import WeightTable
 def spec(c: PegasusConfig) -> Seq2SeqSpec:
     """The encoder-decoder that a pegasus config describes."""
     positions = SinusoidTable(count=c.max_position_embeddings)
-    return fairseq(c, PRE, positions)
+    return fairseq(c, PRE, positions, scaled=c.scale_embedding)
 
 
 def weights(c: PegasusConfig) -> WeightTable:

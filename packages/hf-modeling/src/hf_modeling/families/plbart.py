@@ -13,7 +13,13 @@ def spec(c: PLBartConfig) -> Seq2SeqSpec:
     """The encoder-decoder that a plbart config describes."""
     positions = LearnedPositions(count=c.max_position_embeddings + 2, offset=2)
     return fairseq(
-        c, POST, positions, decoder_input=LastTokenFirst(), echo=True, sentence_dropout=c.classifier_dropout
+        c,
+        POST,
+        positions,
+        scaled=c.scale_embedding,
+        decoder_input=LastTokenFirst(),
+        echo=True,
+        sentence_dropout=c.classifier_dropout,
     )
 
 

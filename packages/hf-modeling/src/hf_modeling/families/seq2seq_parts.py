@@ -21,6 +21,7 @@ from hf_modeling.spec import (
     EncoderSpec,
     LayerNorm,
     LmHead,
+    Mixer,
     Mlp,
     NormedSum,
     Positions,
@@ -78,8 +79,6 @@ class HasFairseq(Protocol):
     @property
     def activation_dropout(self) -> float: ...
     @property
-    def scale_embedding(self) -> bool: ...
-    @property
     def pad_token_id(self) -> int | None: ...
     @property
     def decoder_start_token_id(self) -> int | None: ...
@@ -117,7 +116,7 @@ def self_attention(c: HasFairseq, heads: int) -> Attention:
     )
 
 
-def fairseq_block(c: HasFairseq, mixer: Attention, inner: int, wiring: Wiring) -> PreNorm | NormedSum:
+def fairseq_block(c: HasFairseq, mixer: Mixer, inner: int, wiring: Wiring) -> PreNorm | NormedSum:
     """A layer with norms before or after its branches."""
     kind = PreNorm if wiring.first else NormedSum
     ffn = Mlp(
@@ -141,11 +140,11 @@ def fairseq_crossed(c: HasFairseq, wiring: Wiring) -> Crossed:
     return Crossed(block=block, cross=cross, norm=NORM, residual=Sum(dropout=c.dropout))
 
 
-def fairseq_embed(c: HasFairseq, positions: Positions, wiring: Wiring, vocab: int | None = None) -> Embed:
-    """Token embeddings, times the root of the width where the config asks for it, and positions."""
+def fairseq_embed(c: HasFairseq, positions: Positions, wiring: Wiring, *, scaled: bool) -> Embed:
+    """Token embeddings, times the root of the width if they are `scaled`, and positions."""
     return Embed(
-        vocab=vocab or c.vocab_size,
-        scale=EmbedScale(value=math.sqrt(c.d_model)) if c.scale_embedding else None,
+        vocab=c.vocab_size,
+        scale=EmbedScale(value=math.sqrt(c.d_model)) if scaled else None,
         positions=positions,
         norm=NORM if wiring.embedded else None,
         padding_id=c.pad_token_id,
@@ -158,6 +157,7 @@ def fairseq(
     wiring: Wiring,
     positions: Positions,
     *,
+    scaled: bool,
     decoder_positions: Positions | None = None,
     encoder_blocks: tuple[Block, ...] | None = None,
     decoder_input: DecoderInput | None = None,
@@ -174,7 +174,7 @@ def fairseq(
     return Seq2SeqSpec(
         encoder=EncoderSpec(
             width=c.d_model,
-            embed=fairseq_embed(c, positions, wiring),
+            embed=fairseq_embed(c, positions, wiring, scaled=scaled),
             blocks=encoder_blocks,
             norm=last,
             layer_dropout=c.encoder_layerdrop,
@@ -182,7 +182,7 @@ def fairseq(
         decoder=DecoderSpec(
             width=c.d_model,
             embed=replace(
-                fairseq_embed(c, decoder_positions or positions, wiring),
+                fairseq_embed(c, decoder_positions or positions, wiring, scaled=scaled),
                 norm_at="before_positions" if wiring.late_positions else "end",
             ),
             blocks=(fairseq_crossed(c, wiring),) * c.decoder_layers,
@@ -211,9 +211,17 @@ ATTENTION: Final[Mapping[str, str]] = {
 
 
 def fairseq_weights(
-    wiring: Wiring, *, prefix: str = "model.", logits_bias: bool = True, shared: bool = True
+    wiring: Wiring,
+    *,
+    prefix: str = "model.",
+    logits_bias: bool = True,
+    shared: bool = True,
+    encoder: Mapping[str, str] | None = None,
 ) -> WeightTable:
-    """The names of fairseq's encoder-decoders; `shared` stacks read tokens through `model.shared`."""
+    """The names of fairseq's encoder-decoders; `shared` stacks read tokens through `model.shared`.
+
+    encoder: further names of a layer of the encoder.
+    """
     before, after = (
         ("input_layernorm", "post_attention_layernorm")
         if wiring.first
@@ -234,6 +242,9 @@ def fairseq_weights(
         "layer_norm.{s}": "norm.{s}",
     }
     rules: list[Rule | Drop] = [
+        *renames(
+            encoder or {}, disk=f"{prefix}encoder.layers.{{layer}}.", memory="model.encoder.layers.{layer}."
+        ),
         *(
             one
             for part in ("encoder", "decoder")

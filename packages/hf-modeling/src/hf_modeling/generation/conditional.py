@@ -21,11 +21,12 @@ from hf_modeling.generation.output import GenerateOutput
 from hf_modeling.generation.plan import token_ids
 from hf_modeling.generation.prompt import Prompt, prepare_prompt
 from hf_modeling.generation.streaming import StreamEvent
+from hf_modeling.inputs import MoreInputs
 from hf_modeling.outputs import BaseModelOutputWithPooling
 
 
-class ConditionalArguments(GenerateArguments, total=False):
-    """Every keyword of an encoder-decoder's `generate`.
+class ConditionalArguments(GenerateArguments, MoreInputs, total=False):
+    """Every keyword of an encoder-decoder's `generate`, what only some encoders read among them.
 
     attention_mask, inputs_embeds: of the text that the encoder reads.
     encoder_outputs: what the encoder gave in an earlier call, in place of ids.
@@ -155,7 +156,7 @@ def begin(
     outputs = arguments.get("encoder_outputs")
     if outputs is None:
         source = _source(model, inputs, config, arguments)
-        decoder = Conditioned(model, source.batch, source=source)
+        decoder = Conditioned(model, source.batch, source=source, more=_more(source, arguments))
     else:
         source, states = None, _bridged(model, outputs)
         mask = arguments.get("attention_mask")
@@ -184,6 +185,7 @@ _SOURCE = frozenset(
         "decoder_input_ids",
         "decoder_attention_mask",
         "return_dict_in_generate",
+        *MoreInputs.__annotations__,
     }
 )
 """Arguments that say what is read, not how to answer."""
@@ -209,6 +211,16 @@ def _source(
         eos=token_ids(config.eos_token_id),
         bos=None,
     )
+
+
+def _more(source: Prompt, arguments: ConditionalArguments) -> MoreInputs:
+    """What only this encoder reads, in the order that the text's tokens were brought into."""
+    more = {name: given for name in MoreInputs.__annotations__ if (given := arguments.get(name)) is not None}
+    if source.given_mask is not None:
+        order = source.given_mask.bool().int().argsort(dim=1, stable=True)
+        rows = torch.arange(order.shape[0], device=order.device)[:, None]
+        more = {name: cast("Tensor", given)[rows, order] for name, given in more.items()}
+    return cast("MoreInputs", more)
 
 
 def _bridged(model: EncoderDecoder, outputs: BaseModelOutputWithPooling | tuple[Tensor, ...]) -> Tensor:

@@ -6,13 +6,14 @@ A texts, B rows of the decoder (a multiple of A), S tokens of a text, T of an an
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Protocol, cast, final
 
 import torch
 from torch import Tensor, nn
 
 from hf_modeling.cache import Cache, EncoderDecoderCache
 from hf_modeling.generation.prompt import Prompt
+from hf_modeling.inputs import MoreInputs
 from hf_modeling.outputs import CausalLMOutputWithPast
 from hf_modeling.packed import prepare_for_inference
 
@@ -65,6 +66,7 @@ class Conditioned:
         model: the encoder-decoder.
         texts: how many texts there are.
         source: the texts, which are read when they are first needed; or
+        more: what only this encoder reads beside ids, in the order of `source`.
         states_ASD: what was made of them, with their mask (A, S), None if all of their tokens are real.
     """
 
@@ -76,8 +78,10 @@ class Conditioned:
         source: Prompt | None = None,
         states_ASD: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        more: MoreInputs | None = None,
     ) -> None:
         self.model, self.texts, self.source = model, texts, source
+        self.more = more or MoreInputs()
         self.attention_mask = attention_mask if source is None else source.mask
         self.config, self.training = model.config, model.training
         self.generation_config = model.generation_config
@@ -96,6 +100,7 @@ class Conditioned:
                     None if source.embeds is not None else source.ids,
                     attention_mask=source.mask,
                     inputs_embeds=source.embeds,
+                    **self.more,
                 )
         return self._states_ASD
 
@@ -109,7 +114,8 @@ class Conditioned:
         ids = source.ids[one] if source.embeds is not None else source.ids[one, real]
         length = ids.shape[1] if embeds is None else embeds.shape[1]
         alone = replace(source, given=ids, ids=ids, mask=None, given_mask=None, embeds=embeds)
-        return Conditioned(self.model, 1, source=replace(alone, batch=1, length=length))
+        more = cast("MoreInputs", {name: cast("Tensor", x)[one, real] for name, x in self.more.items()})
+        return Conditioned(self.model, 1, source=replace(alone, batch=1, length=length), more=more)
 
     @property
     def device(self) -> torch.device:

@@ -5,7 +5,7 @@ B rows, S tokens of the text, T of the answer, D width, V vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from hf_modeling.generation.conditional import astream, generate, stream
 from hf_modeling.generation.conditional_many import generate_many
 from hf_modeling.heads.parts import build_lm_head
 from hf_modeling.init import without_weights
+from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import META
 from hf_modeling.loss import IGNORED, chunk_of, chunked_cross_entropy, cross_entropy
 from hf_modeling.model import PreTrainedModel
@@ -82,6 +83,7 @@ class ConditionalGeneration(PreTrainedModel):
         logits_to_keep: int = 0,
         skip_logits: bool = False,
         num_items_in_batch: Tensor | int | None = None,
+        **more: Unpack[MoreInputs],
     ) -> Seq2SeqLMOutput:
         """Logits (B, T, V) of each next token of the answer, or of the last `logits_to_keep` if that is not 0.
 
@@ -107,6 +109,7 @@ class ConditionalGeneration(PreTrainedModel):
             use_cache=use_cache,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            **more,
         )
         h_BTD = base.last_hidden_state
         loss = None

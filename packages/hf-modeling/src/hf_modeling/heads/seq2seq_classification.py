@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Unpack, final
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hf_modeling.errors import InputError
 from hf_modeling.init import without_weights
+from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import Linear
 from hf_modeling.loss import classification_loss, cross_entropy, span_loss
 from hf_modeling.model import PreTrainedModel
@@ -73,6 +74,7 @@ class Seq2SeqSequenceClassifier(PreTrainedModel):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         num_items_in_batch: Tensor | int | None = None,
+        **more: Unpack[MoreInputs],
     ) -> Seq2SeqSequenceClassifierOutput:
         """Logits (B, C); `labels` give `loss` as `loss.classification_loss` says.
 
@@ -99,6 +101,7 @@ class Seq2SeqSequenceClassifier(PreTrainedModel):
             use_cache=False,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            **more,
         )
         last_B = last_end(input_ids, self.config.eos_token_id)
         rows_B = torch.arange(input_ids.shape[0], device=input_ids.device)
@@ -147,6 +150,7 @@ class Seq2SeqQuestionAnswering(PreTrainedModel):
         use_cache: bool | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        **more: Unpack[MoreInputs],
     ) -> Seq2SeqQuestionAnsweringModelOutput:
         """Start and end logits (B, T); both positions (B,) together give `loss`.
 
@@ -167,6 +171,7 @@ class Seq2SeqQuestionAnswering(PreTrainedModel):
             use_cache=use_cache,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            **more,
         )
         starts_BT, ends_BT = self.qa_outputs(base.last_hidden_state).unbind(-1)
         loss = None
