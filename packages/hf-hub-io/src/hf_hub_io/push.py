@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hf_hub_io.environment import token_source
 from hf_hub_io.errors import FileMissingError, PushRefusedError, RepoGatedError, RepoNotFoundError
@@ -33,10 +33,13 @@ def push_to_hub(
     revision: str | None = None,
     create_pr: bool = False,
     patterns: Sequence[str] = ("*",),
+    path_in_repo: str = "",
     token: str | bool | None = None,
     endpoint: str | None = None,
 ) -> PushResult:
     """Uploads the files of `folder` that match a glob as one commit; makes the repository if needed.
+
+    They arrive in the folder `path_in_repo` of the repository, by default its root.
 
     `private` decides only for a new repository (None: the account's default). `revision` is an existing
     branch. Hidden folders are left out. Raises FileMissingError when nothing matches, PushRefusedError
@@ -66,7 +69,12 @@ def push_to_hub(
             # Not `upload_folder`, which may spread a large folder over several commits.
             info = api.create_commit(
                 repo_id,
-                [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names],
+                [
+                    CommitOperationAdd(
+                        path_in_repo=str(PurePosixPath(path_in_repo, name)), path_or_fileobj=folder / name
+                    )
+                    for name in names
+                ],
                 commit_message=commit_message,
                 commit_description=commit_description,
                 revision=revision,

@@ -22,6 +22,7 @@ from hf_train.errors import (
     TrainingModelError,
 )
 from hf_train.outputs import EvalLoopOutput, EvalPrediction, PredictionOutput, TrainOutput
+from hf_train.seq2seq import Seq2SeqTrainer
 from hf_train.strategies import (
     DataParallel,
     SingleDevice,
@@ -48,6 +49,7 @@ __all__ = [
     "ProgressCallback",
     "RemovedArgumentError",
     "ResumeError",
+    "Seq2SeqTrainer",
     "Seq2SeqTrainingArguments",
     "SingleDevice",
     "Strategy",

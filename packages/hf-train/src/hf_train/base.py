@@ -41,6 +41,7 @@ from hf_train.run import Run
 from hf_train.schedules import Scheduler
 from hf_train.step import Share
 from hf_train.strategies import strategy_for
+from hf_train.uploads import Uploads
 
 Metric = Callable[[EvalPrediction], Mapping[str, float]] | StreamingMetric
 Collator = Callable[[list[Any]], Mapping[str, Any]]
@@ -81,6 +82,7 @@ class TrainerBase:
         self.strategy = strategy_for(self.args)
         self.precision = precision_of(self.args, self.strategy.device)
         self.writer = AsyncWriter()
+        self.uploads = Uploads(self.args) if self.args.push_to_hub and self.args.process_index == 0 else None
         self.output_dir = Path(self.args.output_dir)
         self.batch_size = self.args.per_device_train_batch_size
         self.is_in_train = False

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from hf_hub_io.jsonio import JsonValue
 from hf_train.arguments import resolve, table
 from hf_train.arguments.plain import json_value
 from hf_train.callbacks import TRAINER_STATE_NAME, Event, Logs, SaveOnSignalCallback, TrainerState
+from hf_train.card import training_card
 from hf_train.checkpoint import rotate
 from hf_train.errors import ArgumentsError, LabelRangeError
 from hf_train.evaluation.gather import mapped
@@ -207,6 +208,31 @@ def save_companions(trainer: Trainer, folder: Path) -> None:
 def save_state(trainer: Trainer) -> None:
     """Write the state into the output folder."""
     trainer.state.save_to_json(trainer.output_dir / TRAINER_STATE_NAME)
+
+
+class CardFields(TypedDict, total=False):
+    """What only its author can say about a model; see `card.training_card`."""
+
+    base_model: str | None
+    license: str | None
+    language: Sequence[str]
+    tasks: str | None
+    datasets: Sequence[str]
+    tags: Sequence[str]
+    intended_use: str
+    data: str
+
+
+def write_card(trainer: Trainer, name: str | None, about: CardFields) -> None:
+    """Write the model card of a run into its output folder."""
+    card = training_card(
+        name or trainer.output_dir.absolute().name,
+        trainer.state,
+        trainer.args.to_dict(),
+        devices=trainer.args.world_size,
+        **about,
+    )
+    card.save(trainer.output_dir)
 
 
 def print_metrics(split: str, metrics: Mapping[str, float]) -> None:

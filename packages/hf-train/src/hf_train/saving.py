@@ -69,16 +69,19 @@ def save_checkpoint(trainer: Trainer, run: Run) -> Path:
     files = _files(trainer, run)
     with strategy.whole(trainer.model_wrapped):
         if args.async_save and strategy.world == 1:
-            trainer.writer.submit(folder, _frozen(trainer, files), after=lambda: _clean(trainer))
+            trainer.writer.submit(folder, _frozen(trainer, files), after=lambda: _after(trainer, folder))
             return folder
         _write_together(trainer, folder, files)
     if strategy.leads:
-        _clean(trainer)
+        _after(trainer, folder)
     strategy.barrier()
     return folder
 
 
-def _clean(trainer: Trainer) -> None:
+def _after(trainer: Trainer, folder: Path) -> None:
+    """Upload the checkpoint, if that is wanted, and remove those that are too many."""
+    if trainer.uploads is not None:
+        trainer.uploads.checkpoint(folder, trainer.state.global_step)
     rotate(trainer.output_dir, trainer.args.save_total_limit, best=trainer.state.best_model_checkpoint)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, Literal, overload
+from typing import Any, ClassVar, Literal, Unpack, overload
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from hf_train.callbacks import (
 )
 from hf_train.data.feed import DataState, Feed
 from hf_train.data.loaders import row_count
+from hf_train.duties import CardFields
 from hf_train.ema import WeightAverage
 from hf_train.evaluation.loop import evaluate_loader
 from hf_train.evaluation.metrics import StreamingMetric
@@ -41,6 +42,7 @@ from hf_train.prepare import (
 from hf_train.resume import restore
 from hf_train.run import Run, length_of
 from hf_train.saving import save_checkpoint
+from hf_train.uploads import Uploads
 
 Metric = Callable[[EvalPrediction], Mapping[str, float]] | StreamingMetric
 Collator = Callable[[list[Any]], Mapping[str, Any]]
@@ -163,6 +165,8 @@ class Trainer(TrainerBase):
         elif run.average is not None:
             run.average.keep()
         self.event("on_train_end")
+        if self.uploads is not None:
+            self.uploads.finish()
         metrics["epoch"] = self.state.epoch
         return TrainOutput(self.state.global_step, loss, metrics)
 
@@ -372,6 +376,18 @@ class Trainer(TrainerBase):
         """Write {split}_results.json, and with `combined` add to all_results.json."""
         if self.is_world_process_zero():
             duties.save_metrics(self.output_dir, split, metrics, combined=combined)
+
+    def push_to_hub(self, commit_message: str = "End of training") -> None:
+        """Save the model with a card that tells how it was trained, and upload them. Raises as the upload does."""
+        self.save_model()
+        if self.args.should_save:
+            self.create_model_card()
+        if self.is_world_process_zero():
+            (self.uploads or Uploads(self.args)).end(self.output_dir, commit_message)
+
+    def create_model_card(self, model_name: str | None = None, **about: Unpack[CardFields]) -> None:
+        """Write README.md into the output folder: how the model was trained, with what result."""
+        duties.write_card(self, model_name, about)
 
     def store_flops(self, run: Run) -> None:
         """Add the floating-point operations since the last call to the state, over all processes."""

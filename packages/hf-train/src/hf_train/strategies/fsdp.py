@@ -84,6 +84,27 @@ class FsdpOptions:
             timeout=args.ddp_timeout_delta,
         )
 
+    @classmethod
+    def of_zero(cls, config: Mapping[str, JsonValue], args: TrainingArguments) -> Self:
+        """The options that shard as a DeepSpeed configuration's `zero_optimization` does.
+
+        Stage 3 shards weights, gradients and optimizer; stages 1 and 2 keep weights together between forward and
+        backward pass. Raises ArgumentsError for a stage that shards nothing.
+        """
+        zero = config.get("zero_optimization")
+        settings = zero if isinstance(zero, dict) else {}
+        stage = settings.get("stage", 0)
+        if stage not in (1, 2, 3):
+            raise ArgumentsError(
+                f"the DeepSpeed configuration has ZeRO stage {stage}, which shards nothing",
+                fields=("deepspeed",),
+                fix="leave out deepspeed, or set zero_optimization.stage to 1, 2 or 3",
+            )
+        parts = [settings.get(name) for name in ("offload_param", "offload_optimizer")]
+        offload = any(isinstance(part, dict) and part.get("device") in ("cpu", "nvme") for part in parts)
+        names: dict[str, JsonValue] = {"reshard_after_forward": stage == 3, "offload_params": offload}
+        return cls.of(names, args)
+
 
 @final
 class FullyShardedData:

@@ -52,8 +52,8 @@ def strategy(name: str, options: str = "") -> Strategy:
 def strategy_for(args: TrainingArguments) -> Strategy:
     """The strategy that the arguments and the launcher ask for.
 
-    `parallel` names one; `fsdp` and `deepspeed` stand for theirs; otherwise one process trains alone and
-    several train data parallel.
+    `parallel` names one; `fsdp` and `deepspeed` (by its ZeRO stage) shard with FSDP2; otherwise one process trains
+    alone and several train data parallel.
     """
     if args.parallel:
         # "fsdp:reshard=never" names the strategy; "dp_shard=2,tp=2" alone is for the one of hf-parallel.
@@ -64,6 +64,10 @@ def strategy_for(args: TrainingArguments) -> Strategy:
         from hf_train.strategies.fsdp import FsdpOptions, FullyShardedData
 
         return FullyShardedData(FsdpOptions.of(named_options(args.fsdp_config, "fsdp_config"), args), place)
+    if args.deepspeed:
+        from hf_train.strategies.fsdp import FsdpOptions, FullyShardedData
+
+        return FullyShardedData(FsdpOptions.of_zero(named_options(args.deepspeed, "deepspeed"), args), place)
     if place.world == 1:
         return SingleDevice(place.device)
     return DataParallel(
