@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
     from hf_config import PreTrainedConfig
     from hf_config.base import AttentionImplementation, ProblemType
     from hf_config.quantization import QuantizationConfig
@@ -23,6 +25,8 @@ class LoadArguments(TypedDict, total=False):
     device: where the weights go; the default device when absent.
     device_map: "auto", "balanced", "sequential", or a device or "disk" by module name ("" is the rest).
     max_memory: bytes, or text such as "10GB", by device, for the automatic maps.
+    tp_plan: "auto" spreads each layer over the processes that a launcher started; needs hf-parallel.
+    tp_size: over how many of them, all if absent; device_mesh: or over those of its dimension "tp".
     allow_missing: patterns of weights that may start from random values (`"score.*"`).
     allow_unexpected: patterns of tensors on disk to leave out.
     allow_pickle: read `.bin` files, with torch's restricted unpickler.
@@ -36,6 +40,9 @@ class LoadArguments(TypedDict, total=False):
     device: torch.device | str | int | None
     device_map: str | Mapping[str, torch.device | str | int] | None
     max_memory: Mapping[int | str, int | str] | None
+    tp_plan: Literal["auto"] | None
+    tp_size: int | None
+    device_mesh: DeviceMesh | None
     attn_implementation: AttentionImplementation | None
     quantization_config: QuantizationConfig | None
     allow_missing: tuple[str, ...]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hf_hub_io.shards import ShardPlan
     from hf_modeling.device_map import DeviceMap
     from hf_modeling.families.family import Family, Task
+    from hf_modeling.parallel import Share
     from hf_modeling.quantizer import Quantizer, Receipt
 
 
@@ -59,6 +60,8 @@ class PreTrainedModel(nn.Module):
     """Where the parts of the model live, if not all on one device."""
     quantizer: Quantizer | None = None
     """What knows how packed weights lie on disk; None for a model without any."""
+    share: Share | None = None
+    """What saves the whole model, where this is one process's share of it."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
@@ -111,6 +114,8 @@ class PreTrainedModel(nn.Module):
             raise PickleRefusedError(
                 "pickle weight files are not written", fix="leave out safe_serialization=False"
             )
+        if self.share is not None:
+            return self.share.save(directory, max_shard_size=max_shard_size)
         name = f"model.{variant}.safetensors" if variant else "model.safetensors"
         stem = name.removesuffix(".safetensors")
         old = (name, f"{name}.index.json", f"{stem}-[0-9]*-of-[0-9]*.safetensors")

@@ -18,6 +18,7 @@ from hf_hub_io.repo import Repo
 from hf_modeling.arguments import CONFIG_FIELDS, DTYPES, LoadArguments, refuse_unknown
 from hf_modeling.device_map import DeviceMap, DeviceMapError, plan_devices
 from hf_modeling.init import DEFAULT_STD, without_weights
+from hf_modeling.parallel import ASKED_FOR, find_parallel_loader
 from hf_modeling.quantizer import (
     Quantizer,
     QuantizerRequest,
@@ -40,6 +41,8 @@ M = TypeVar("M", bound="PreTrainedModel")
 def load_pretrained(cls: type[M], path: str | Path, arguments: LoadArguments) -> M:
     """A model of class `cls` in evaluation mode, with the weights of the checkpoint at `path`."""
     refuse_unknown(arguments)
+    if any(arguments.get(name) is not None for name in ASKED_FOR):
+        return find_parallel_loader()(cls, path, arguments)
     if str(path).endswith(".gguf"):
         path, arguments = gguf_apart(path, arguments)
     repo = open_repo(path, arguments)

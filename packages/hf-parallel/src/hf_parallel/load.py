@@ -40,12 +40,14 @@ def load_parallel(
     dims: ParallelDims,
     *,
     options: ParallelOptions = ParallelOptions(),
+    shard: bool = True,
     **arguments: Unpack[LoadArguments],
 ) -> Parallel[M]:
     """This rank's share of the checkpoint at `path`, in evaluation mode; every rank of `dims` calls it alike.
 
     As strict as `from_pretrained`, whose arguments it takes. The layout is checked against the config before
-    any weight is read. Weights that `allow_missing` lets be missing are not supported: a share has no random start.
+    any weight is read. Without `shard`, data parallel ranks hold plain copies, for inference. Weights that
+    `allow_missing` lets be missing are refused: a share has no random start.
 
     Raises:
         LayoutMismatchError: a model that does not fall into the layout's shares, or a quantized checkpoint.
@@ -89,7 +91,9 @@ def load_parallel(
     refuse(steps, allowed, prefix=prefix, where=where)
     _refuse_missing(steps)
     weights = CheckpointWeights(source, steps, prefix, plan.ties)
-    made = parallelize(cls, config, dims, options=options, weights=weights, dtype=dtype, fp32=table.fp32)
+    made = parallelize(
+        cls, config, dims, options=options, weights=weights, dtype=dtype, fp32=table.fp32, shard=shard
+    )
     report = _report(
         made, steps, plan, where, tuple(f.path for f in checkpoint.files), config.unknown_keys, start
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ View = Literal["pp", "dp_replicate", "dp_shard", "fsdp", "cp", "tp", "ep", "efsd
 
 HOW_TO_LAUNCH = "torchrun --nproc-per-node {world} train.py"
 DEFAULT_PORT = "29500"
+DEFAULT_TIMEOUT_S = 1800.0
 
 
 @final
@@ -80,7 +82,9 @@ def _first_host(environ: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def process_group(backend: Backend | None = None, *, timeout_s: float = 1800.0) -> Iterator[Launch]:
+def process_group(
+    backend: Backend | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S
+) -> Iterator[Launch]:
     """This process as a member of the group its launcher started; left in order at the end of the block.
 
     backend: "nccl" where there is CUDA and "gloo" elsewhere, unless given.
@@ -89,6 +93,32 @@ def process_group(backend: Backend | None = None, *, timeout_s: float = 1800.0) 
     Raises:
         LaunchError: incomplete launch variables; NCCL asked for and absent.
     """
+    launch = _join(backend, timeout_s)
+    try:
+        yield launch
+        # Without a barrier a rank may take its connections down while another still reads from them.
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def ensure_process_group() -> None:
+    """Join the group that a launcher started, if this process has not, and leave it when the process ends.
+
+    Raises:
+        LaunchError: as `process_group`.
+    """
+    if not dist.is_initialized():
+        _join(None, DEFAULT_TIMEOUT_S)
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _join(backend: Backend | None, timeout_s: float) -> Launch:
     launch = read_launch(os.environ) or Launch(method="alone")
     chosen = backend or ("nccl" if torch.cuda.is_available() else "gloo")
     if chosen == "nccl" and not (dist.is_nccl_available() and torch.cuda.is_available()):
@@ -103,12 +133,7 @@ def process_group(backend: Backend | None = None, *, timeout_s: float = 1800.0) 
     else:
         meet = f"tcp://{launch.address}:{launch.port}"
         dist.init_process_group(chosen, init_method=meet, timeout=wait, rank=rank, world_size=world)
-    try:
-        yield launch
-        # Without a barrier a rank may take its connections down while another still reads from them.
-        dist.barrier()
-    finally:
-        dist.destroy_process_group()
+    return launch
 
 
 @final

@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from hf_parallel.pipeline.run import Pipeline
 
 M = TypeVar("M", bound=PreTrainedModel)
+M_co = TypeVar("M_co", bound=PreTrainedModel, covariant=True)
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Parallel(Generic[M]):
+class Parallel(Generic[M_co]):
     """A rank's share of a model, ready to run.
 
     kind: the class of the whole model.
@@ -51,8 +52,8 @@ class Parallel(Generic[M]):
     bytes_read: what loading read.
     """
 
-    kind: type[M]
-    parts: tuple[M, ...]
+    kind: type[M_co]
+    parts: tuple[M_co, ...]
     dims: ParallelDims
     plan: Plan
     options: ParallelOptions
@@ -63,7 +64,7 @@ class Parallel(Generic[M]):
     bytes_read: int = 0
 
     @property
-    def model(self) -> M:
+    def model(self) -> M_co:
         """The share; it takes and gives what a model of its class does. In a pipeline, the rank's first stage."""
         return self.parts[0]
 
@@ -98,11 +99,12 @@ def parallelize(
     dtype: torch.dtype = torch.float32,
     fp32: tuple[str, ...] = (),
     seed: int = 0,
+    shard: bool = True,
 ) -> Parallel[M]:
     """This rank's share of a model of `cls`; every rank of `dims` calls it alike.
 
     weights: a random start from `seed`, the same on every layout, if not given.
-    fp32: patterns of names that keep float32 whatever `dtype` is.
+    fp32: patterns of names that keep float32 whatever `dtype` is. shard: False leaves FSDP out, for inference.
 
     Raises:
         LayoutMismatchError: the model does not fall into the shares of the layout.
@@ -113,7 +115,7 @@ def parallelize(
         whole = outline(cls, config, plan.whole)
         weights = RandomWeights(whole, getattr(config, "initializer_range", DEFAULT_STD), seed)
     filling = Filling(weights=weights, dtype=dtype, fp32=fp32)
-    sharder = Sharder(plan=plan, dims=dims, options=options, filling=filling)
+    sharder = Sharder(plan=plan, dims=dims, options=options, filling=filling, wanted=shard)
     stages = _stages(plan, dims, options)
     parts: list[M] = []
     for stage in stages or (None,):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from ctypes import Array, c_char
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -42,10 +42,10 @@ class SaveFailedError(HfError, OSError):
 
 def save_parallel(
     parallel: Parallel[PreTrainedModel], directory: str | Path, *, max_shard_size: str | int = "5GB"
-) -> ShardPlan | None:
+) -> ShardPlan:
     """Write the whole model as one checkpoint, as `save_pretrained` of a whole model would; all ranks call it.
 
-    The folder changes in one step. Returns, on rank 0, which file holds which tensor.
+    The folder changes in one step. Returns which file holds which tensor.
 
     Raises:
         SaveFailedError: rank 0 could not write; the folder is then as it was.
@@ -54,14 +54,13 @@ def save_parallel(
     desk = _Desk(own={name: local(tensor.detach()) for name, tensor in own.items()}, parallel=parallel)
     desk.open()
     if dist.get_rank() > 0:
-        desk.serve()
-        return None
+        return desk.serve()
     try:
         written = _write(parallel, desk, Path(directory), max_shard_size)
     except BaseException as error:
         desk.close(f"{type(error).__name__}: {error}")
         raise
-    desk.close("")
+    desk.close("", written)
     return written
 
 
@@ -153,27 +152,30 @@ class _Desk:
             self._kept.popitem(last=False)
         return made
 
-    def serve(self) -> None:
+    def serve(self) -> ShardPlan:
         """Send this rank's parts until rank 0 is done. Raises SaveFailedError if it fails."""
         me = dist.get_rank()
-        while (name := self._hear()) is not None:
+        while True:
+            heard: list[object] = [None, None, None]
+            dist.broadcast_object_list(heard, src=0)
+            name, failure, written = heard
+            if failure:
+                raise SaveFailedError(
+                    f"rank 0 could not write the checkpoint: {failure}", fix="see its message"
+                )
+            if isinstance(written, ShardPlan):
+                return written
+            assert isinstance(name, str), "rank 0 names a tensor until it is done"
             if any(rank == me for rank, _ in self._owners[name]):
                 dist.send(self._part(name), 0)
 
-    def close(self, failure: str) -> None:
+    def close(self, failure: str, written: ShardPlan | None = None) -> None:
         """Rank 0 is done."""
-        self._say(None, failure)
+        # As a plain dictionary: a view of one cannot be sent.
+        self._say(None, failure, written and replace(written, files=dict(written.files)))
 
-    def _say(self, name: str | None, failure: str = "") -> None:
-        dist.broadcast_object_list([name, failure], src=0)
-
-    def _hear(self) -> str | None:
-        heard: list[str | None] = [None, None]
-        dist.broadcast_object_list(heard, src=0)
-        name, failure = heard
-        if failure:
-            raise SaveFailedError(f"rank 0 could not write the checkpoint: {failure}", fix="see its message")
-        return name
+    def _say(self, name: str | None, failure: str = "", written: ShardPlan | None = None) -> None:
+        dist.broadcast_object_list([name, failure, written], src=0)
 
     def _part(self, name: str) -> Tensor:
         """This rank's rows of the whole, without padding."""

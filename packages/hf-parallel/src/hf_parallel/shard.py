@@ -71,13 +71,14 @@ class Sharder:
     dims: ParallelDims
     options: ParallelOptions
     filling: Filling
+    wanted: bool = True
     held: dict[str, Holding] = field(default_factory=dict)
 
     @property
     def shards(self) -> bool:
         """Whether FSDP is needed at all."""
         layout = self.plan.layout
-        if layout.pp > 1 and self.options.schedule in ZERO_BUBBLE:
+        if not self.wanted or (layout.pp > 1 and self.options.schedule in ZERO_BUBBLE):
             return False
         ways = layout.dp_replicate * layout.dp_shard * layout.cp
         return ways > 1 or self.options.param_dtype is not None or self.options.offload
