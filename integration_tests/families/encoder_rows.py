@@ -207,8 +207,11 @@ ENCODERS: list[EncoderRow] = [
         {"attention_type": "original_full"},
         {"num_random_blocks": 3, "block_size": 8},
         separators=2,
+        sep_token_id=2,
         attentions=False,
         length=27,
         blocks=True,
     ),
 ]
+FIRST = list({row.model_type: row for row in reversed(ENCODERS)}.values())
+"""One row of each family: its first."""

@@ -14,7 +14,7 @@ import hf_modeling
 from hf_modeling.families import find_family
 from hf_modeling.families.family import Task
 from hf_modeling.model import PreTrainedModel
-from integration_tests.families.encoder_rows import ENCODERS, LABELS, EncoderRow
+from integration_tests.families.encoder_rows import ENCODERS, FIRST, LABELS, EncoderRow
 from integration_tests.families.oracle import fill, random_ids, relative_error
 
 pytestmark = pytest.mark.parity
@@ -199,10 +199,6 @@ class TestEachHead:
         again = type(pair.peer).from_pretrained(tmp_path).eval()  # type: ignore[attr-defined]  # a peer class
         given = asked(pair, 1)
         compare(run(again, given), run(pair.peer, given))
-
-
-FIRST = list({row.model_type: row for row in reversed(ENCODERS)}.values())
-"""One row of each family."""
 
 
 @pytest.mark.parametrize("row", ENCODERS, ids=lambda row: row.name)

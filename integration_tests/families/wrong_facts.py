@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from hf_modeling.spec import DecoderSpec
+from hf_modeling.spec import DecoderSpec, EncoderSpec
 
-Edit = Callable[[DecoderSpec], DecoderSpec]
+S = TypeVar("S", DecoderSpec, EncoderSpec)
+Edit = Callable[[Any], Any]
+"""From a spec to another of its kind."""
 
 
 def each(kind: type, change: Callable[[Any], object]) -> Edit:
@@ -19,9 +21,9 @@ def each(kind: type, change: Callable[[Any], object]) -> Edit:
             value = replace(value, **{f.name: walk(getattr(value, f.name)) for f in fields(value)})
         return change(value) if isinstance(value, kind) else value
 
-    def edit(spec: DecoderSpec) -> DecoderSpec:
+    def edit(spec: S) -> S:
         edited = walk(spec)
-        assert isinstance(edited, DecoderSpec)
+        assert isinstance(edited, type(spec))
         return edited
 
     return edit
@@ -37,7 +39,7 @@ def instead(kind: type, other: object) -> Edit:
     return each(kind, lambda value: other)
 
 
-def shifted(spec: DecoderSpec) -> DecoderSpec:
+def shifted(spec: S) -> S:
     """The facts of each layer given to the one before it."""
     return replace(spec, blocks=(*spec.blocks[1:], spec.blocks[0]))
 

@@ -21,14 +21,16 @@ from hf_modeling.classes import model_class
 from hf_modeling.errors import SpecError
 from hf_modeling.export.bundle import Bundle, parse
 from hf_modeling.export.prune import Prune
+from hf_modeling.export.templates import DECODER, ENCODER, LOAD
 from hf_modeling.families import find_family
-from hf_modeling.spec import Block, DecoderSpec
+from hf_modeling.spec import Block, DecoderSpec, EncoderHeads, EncoderSpec, StackSpec
 from hf_modeling.weights.ops import Same
 from hf_modeling.weights.plan import Step, plan_save
 from hf_modeling.weights.slots import find_slots
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
+    from hf_modeling.families.family import Task
 
 Reading = tuple[tuple[str, ...], tuple[str, ...], object]
 """Names on disk, names in memory, and the op from one to the other."""
@@ -40,6 +42,7 @@ ROOTS = (
     ("hf_modeling.build", "build_stem"),
     ("hf_modeling.build", "build_tokens"),
     ("hf_modeling.build", "build_per_layer"),
+    ("hf_modeling.build", "build_relative"),
     ("hf_modeling.heads.parts", "build_lm_head"),
     ("hf_modeling.heads.parts", "build_transform"),
     ("hf_modeling.layers.base", "Linear"),
@@ -49,7 +52,11 @@ ROOTS = (
     ("hf_modeling.step", "begin"),
     ("hf_modeling.init", "allocate"),
 )
-OPTIONAL = {"build_per_layer": "embed.per_layer", "build_transform": "head.transform"}
+OPTIONAL = {
+    "build_per_layer": "embed.per_layer",
+    "build_relative": "relative",
+    "build_transform": "head.transform",
+}
 ORDER = (
     "hf_hub_io",
     "hf_modeling.errors",
@@ -61,6 +68,11 @@ ORDER = (
     "hf_modeling.spec.latent",
     "hf_modeling.spec.linear",
     "hf_modeling.spec.special",
+    "hf_modeling.spec.relative",
+    "hf_modeling.spec.disentangled",
+    "hf_modeling.spec.sparse",
+    "hf_modeling.spec.local",
+    "hf_modeling.spec.cross",
     "hf_modeling.spec.mixer",
     "hf_modeling.spec.moe",
     "hf_modeling.spec.ffn",
@@ -102,99 +114,25 @@ INSTEAD = {
     """What each of these layers makes of `x`."""
     return tuple(layer(x) for layer in layers)''',
 }
-MODEL = '''
-class Model(nn.Module):
-    """The decoder and its vocabulary head, built from `SPEC`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        building = start(SPEC)
-        base = self.model = nn.Module()
-        base.embed_tokens = build_tokens(SPEC.embed, SPEC.width)
-        base.stem = build_stem(SPEC.embed, SPEC.width)
-        base.embed_per_layer = {per_layer}
-        base.layers = nn.ModuleList(build_block(block, i, building) for i, block in enumerate(SPEC.blocks))
-        base.norm = build_norm(SPEC.norm, SPEC.width)
-        base.project_out = None if SPEC.output_dim is None else Linear(SPEC.width, SPEC.output_dim)
-        width = SPEC.output_dim or SPEC.width
-        self.lm_transform = {transform}
-        inner = width if SPEC.head.transform is None else SPEC.head.transform.dim or width
-        self.lm_head = build_lm_head(SPEC.head, inner, base.embed_tokens)
-
-    def new_cache(self) -> DynamicCache:
-        """An empty cache to pass to every call of one sequence."""
-        return DynamicCache(tuple(states_of(layer) for layer in self.model.layers))
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: DynamicCache | None = None
-    ) -> Tensor:
-        """Logits (B, T, V) of token ids (B, T); the mask is 1 for real tokens, on either side."""
-        base = self.model
-        step = begin(
-            batch=input_ids.shape[0],
-            new=input_ids.shape[1],
-            device=input_ids.device,
-            cache=cache,
-            attention_mask=attention_mask,
-        )
-        h = base.embed_tokens(input_ids)
-        if base.stem is not None:
-            h = base.stem(h, None, step)
-        if base.embed_per_layer is not None:
-            step.per_layer_BTLP = base.embed_per_layer(input_ids, h)
-        for layer in base.layers:
-            h = layer(h, step)
-        if cache is not None:
-            cache.advance(step.new, step.valid_BS, step.next_position_B1)
-        h = base.norm(h)
-        if base.project_out is not None:
-            h = base.project_out(h)
-        if self.lm_transform is not None:
-            h = self.lm_transform(h)
-        logits = self.lm_head(h) * SPEC.head.scale
-        cap = SPEC.head.softcap
-        return logits if cap is None else torch.tanh(logits / cap) * cap
-
-
-def load(folder: str) -> Model:
-    """The model with the weights of a checkpoint folder, in evaluation mode."""
-    from pathlib import Path
-
-    from safetensors.torch import load_file
-
-    disk: dict[str, Tensor] = {{}}
-    for file in sorted(Path(folder).glob("*.safetensors")):
-        disk |= load_file(file)
-    model = Model()
-    allocate(model, torch.device("cpu"))
-    state: dict[str, Tensor] = {{}}
-    for sources, targets, op in LAYOUT:
-        if all(name in disk for name in sources):
-            made = op.forward([disk.pop(name) for name in sources])
-            state |= dict(zip(targets, made, strict=True))
-    missing, unexpected = model.load_state_dict(state | {{k: v for k, v in disk.items()}}, strict=False, assign=True)
-    tied = {{"lm_head.weight"}} if SPEC.head.tied else set()
-    assert set(missing) <= tied, f"missing weights: {{missing}}"
-    if SPEC.head.tied:
-        model.lm_head.weight = model.model.embed_tokens.weight
-    return model.eval()
-'''
 
 
 def export_code(config: PreTrainedConfig) -> str:
-    """The Python source of the causal language model that `config` describes, in one file.
+    """The Python source of the causal or masked language model that `config` describes, in one file.
 
     It needs PyTorch, and safetensors to load a folder: `load(folder)` gives a module that maps ids (B, T) to
-    logits (B, T, V). Raises SpecError for a family that is no decoder.
+    logits (B, T, V). Raises SpecError for a family without such a model.
     """
     family = find_family(config.model_type)
+    task: Task = "causal-lm" if "causal-lm" in family.classes else "masked-lm"
     spec = family.spec(config)
-    if not isinstance(spec, DecoderSpec):
+    if task not in family.classes or not isinstance(spec, DecoderSpec | EncoderSpec):
         raise SpecError(
-            f"{config.model_type!r} is not a decoder, and only decoders are exported",
-            fix="export a causal language model",
+            f"{config.model_type!r} has neither a causal nor a masked language model, and only these are exported",
+            fix="export a decoder, or an encoder that fills gaps",
         )
-    layout = list(_layout(config))
+    # Heads that judge stay out: the file holds the language model.
+    spec = replace(spec, heads=EncoderHeads(), pooler=None) if isinstance(spec, EncoderSpec) else spec
+    layout = list(_layout(config, task))
     values = list(_parts(spec))
     specs = _classes("hf_modeling.spec")
     made: frozenset[str] = frozenset()
@@ -211,13 +149,8 @@ def export_code(config: PreTrainedConfig) -> str:
         made |= found
     idle = _classes("hf_modeling.layers") | _classes("hf_modeling.cache") | specs
     bundle = _bundle(spec, layout, Prune(unused | (idle - running.names), known), annotations=True)
-    body = MODEL.format(
-        per_layer="None"
-        if spec.embed.per_layer is None
-        else "build_per_layer(SPEC.embed.per_layer, SPEC.width, len(SPEC.blocks))",
-        transform="None" if spec.head.transform is None else "build_transform(SPEC.head.transform, width)",
-    )
-    title = f'"""{family.classes["causal-lm"]}: one model in one file, from PyTorch alone."""'
+    body = _model(spec) + "\n" + LOAD
+    title = f'"""{family.classes[task]}: one model in one file, from PyTorch alone."""'
     pieces = (
         title,
         "from __future__ import annotations",
@@ -229,9 +162,22 @@ def export_code(config: PreTrainedConfig) -> str:
     return "\n\n".join(pieces)
 
 
-def _bundle(spec: DecoderSpec, layout: Sequence[Reading], prune: Prune, *, annotations: bool) -> Bundle:
+def _model(spec: StackSpec) -> str:
+    """The class of the model, written for what the spec has."""
+    transform = "None" if spec.head.transform is None else "build_transform(SPEC.head.transform, width)"
+    relative = "None" if spec.relative is None else "build_relative(SPEC.relative, SPEC.width)"
+    if isinstance(spec, EncoderSpec):
+        return ENCODER.format(transform=transform.replace("width)", "SPEC.width)"), relative=relative)
+    embed = "build_per_layer(SPEC.embed.per_layer, SPEC.width, len(SPEC.blocks))"
+    per_layer = "None" if spec.embed.per_layer is None else embed
+    return DECODER.format(transform=transform, per_layer=per_layer)
+
+
+def _bundle(spec: StackSpec, layout: Sequence[Reading], prune: Prune, *, annotations: bool) -> Bundle:
     bundle = Bundle(prune, ORDER, INSTEAD, annotations)
     absent = {name for name, path in OPTIONAL.items() if _at(spec, path) is None}
+    if isinstance(spec, EncoderSpec):
+        absent |= {"DynamicCache", "states_of"}
     for module, name in ROOTS:
         if name not in absent:
             bundle.need(module, name)
@@ -243,7 +189,7 @@ def _bundle(spec: DecoderSpec, layout: Sequence[Reading], prune: Prune, *, annot
     return bundle
 
 
-def _literal(spec: DecoderSpec) -> str:
+def _literal(spec: StackSpec) -> str:
     """The spec as an expression; blocks that are alike are written once."""
     names: dict[Block, str] = {}
     for block in spec.blocks:
@@ -258,10 +204,10 @@ def _source(value: object) -> str:
     return re.sub(r"\binf\b", 'float("inf")', pformat(value, width=110))
 
 
-def _layout(config: PreTrainedConfig) -> Iterator[Reading]:
+def _layout(config: PreTrainedConfig, task: Task) -> Iterator[Reading]:
     """What to read, what it becomes, and how, wherever a name or a layout differs."""
     with torch.device("meta"):
-        model = model_class(find_family(config.model_type), "causal-lm")(config)
+        model = model_class(find_family(config.model_type), task)(config)
     slots, ties = find_slots(model)
     shapes = {name: tuple(slot.tensor.shape) for name, slot in slots.items() if name not in ties}
     steps: list[Step] = list(plan_save(model.weight_table(), shapes))

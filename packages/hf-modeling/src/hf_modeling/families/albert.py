@@ -60,6 +60,7 @@ def weights(c: AlbertConfig) -> WeightTable:
         rule("albert.pooler.{s}", "model.pooler.dense.{s}"),
         *blocks,
         heads=HEADS,
+        layer={},
         logits="predictions.",
     )
 
