@@ -32,7 +32,7 @@ class Seq2SeqRow:
 
     def drawn(self, seed: int) -> dict[str, object]:
         """The arguments at one of the random sizes."""
-        return {**self.sizes(Random(seed)), **self.arguments}  # noqa: S311 - sizes, not secrets
+        return {**self.sizes(Random(seed)), **self.arguments}
 
 
 def fairseq_sizes(random: Random) -> Arguments:

@@ -56,6 +56,7 @@ FAMILIES: Mapping[str, str] = {
     "dots3_note_text": "Dots3Note",
     "dots3_note": "Dots3Note",
     "electra": "Electra",
+    "encoder-decoder": "EncoderDecoder",
     "ernie": "Ernie",
     "ernie4_5": "Ernie4_5",
     "ernie4_5_moe": "Ernie4_5_Moe",

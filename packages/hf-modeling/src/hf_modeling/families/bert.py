@@ -6,6 +6,7 @@ from hf_config.families.bert import BertConfig
 from hf_modeling.families.encoder_names import bert_weights
 from hf_modeling.families.encoder_parts import JUDGES, bert, classes, refuse_decoder
 from hf_modeling.families.family import Family
+from hf_modeling.families.pair_parts import bert_cross
 from hf_modeling.spec import EncoderSpec
 from hf_modeling.weights.table import WeightTable
 
@@ -27,5 +28,6 @@ FAMILY = Family(
     spec=spec,
     weights=weights,
     skeleton="encoder",
+    cross=lambda c: bert_cross("bert."),
     classes=classes("Bert", "masked-lm", "pretraining", "next-sentence", *JUDGES),
 )

@@ -10,7 +10,7 @@ from hf_modeling.spec import ModelSpec
 
 if TYPE_CHECKING:
     from hf_config import PreTrainedConfig
-    from hf_modeling.weights.table import Drop, WeightTable
+    from hf_modeling.weights.table import Drop, Rule, WeightTable
 
 Task = Literal[
     "base",
@@ -38,6 +38,7 @@ class Family:
     families of many config types, and a function that takes only one of them is not a function of all.
     `ignored` are checkpoint tensors to leave out, each with its reason, whatever the config says.
     `begins` says for a task how its checkpoints begin names that the family's others begin otherwise.
+    `cross` gives the weight rules of attention to an encoder, where the family can be the decoder of a pair.
     `classes` names the public class for each task the family serves, `skeleton` the shape of all of them.
     """
 
@@ -49,3 +50,4 @@ class Family:
     ignored: tuple[Drop, ...] = ()
     begins: Mapping[Task, Mapping[str, str]] = field(default_factory=dict)
     skeleton: Skeleton = "decoder"
+    cross: Callable[[Any], tuple[Rule, ...]] | None = None

@@ -10,7 +10,7 @@ from hf_modeling.families.family import Family
 from hf_modeling.families.parts import CLASSIFIER, decoder, learned, many_heads, pre_norm
 from hf_modeling.spec import DecoderSpec, LayerNorm, Mlp, Sum
 from hf_modeling.weights.ops import Chain, Split, Transpose
-from hf_modeling.weights.table import WeightTable, drop, renames, rule
+from hf_modeling.weights.table import Rule, WeightTable, drop, renames, rule
 
 
 def spec(c: GPT2Config) -> DecoderSpec:
@@ -53,6 +53,18 @@ def weights(c: GPT2Config) -> WeightTable:
     )
 
 
+def cross(c: GPT2Config) -> tuple[Rule, ...]:
+    """Where the attention to an encoder lies: keys and values are one projection."""
+    layer, memory, width = "transformer.h.{layer}.", "model.layers.{layer}.", c.hidden_size
+    disk, parts = layer + "crossattention.", tuple(f"{memory}cross_attn.{part}_proj.{{s}}" for part in "kv")
+    return (
+        rule(disk + "c_attn.{s}", parts, Chain((Transpose(), Split((width,) * 2)))),
+        rule(disk + "q_attn.{s}", memory + "cross_attn.q_proj.{s}", Transpose()),
+        rule(disk + "c_proj.{s}", memory + "cross_attn.o_proj.{s}", Transpose()),
+        rule(layer + "ln_cross_attn.{s}", memory + "cross_attention_layernorm.{s}"),
+    )
+
+
 FAMILY = Family(
     model_type="gpt2",
     config=GPT2Config,
@@ -63,6 +75,7 @@ FAMILY = Family(
         drop("transformer.h.{layer}.attn.masked_bias", why="the value of masked scores, not a weight"),
     ),
     begins=CLASSIFIER,
+    cross=cross,
     classes={
         "base": "GPT2Model",
         "causal-lm": "GPT2LMHeadModel",

@@ -6,6 +6,7 @@ from hf_config.families.xlm_roberta import XLMRobertaConfig
 from hf_modeling.families.encoder_names import PLAIN_CLASSIFIER, roberta_weights
 from hf_modeling.families.encoder_parts import JUDGES, classes, roberta
 from hf_modeling.families.family import Family
+from hf_modeling.families.pair_parts import bert_cross
 from hf_modeling.spec import EncoderSpec
 from hf_modeling.weights.table import WeightTable
 
@@ -27,5 +28,6 @@ FAMILY = Family(
     weights=weights,
     skeleton="encoder",
     begins=PLAIN_CLASSIFIER,
+    cross=lambda c: bert_cross("roberta."),
     classes=classes("XLMRoberta", "masked-lm", *JUDGES),
 )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hf_modeling.generation.conditional import astream, generate, stream
 from hf_modeling.generation.conditional_many import generate_many
-from hf_modeling.heads.parts import build_lm_head
+from hf_modeling.heads.parts import build_lm_head, build_transform
 from hf_modeling.init import without_weights
 from hf_modeling.inputs import MoreInputs
 from hf_modeling.layers.base import META
@@ -60,7 +60,9 @@ class ConditionalGeneration(PreTrainedModel):
         with without_weights():
             self.model = Seq2Seq(config, spec)
         table, head = self.model.decoder.embed_tokens, spec.decoder.head
-        self.lm_head = build_lm_head(head, spec.decoder.width, table)
+        width, transform = spec.decoder.width, head.transform
+        self.lm_transform = None if transform is None else build_transform(transform, width)
+        self.lm_head = build_lm_head(head, width if transform is None else transform.dim or width, table)
         self.logits_bias = LogitsBias(table.num_embeddings) if spec.logits_bias else None
         self.logit_scale = head.scale
         self.materialize()
@@ -133,6 +135,8 @@ class ConditionalGeneration(PreTrainedModel):
 
     def logits(self, h: Tensor) -> Tensor:
         """Vocabulary logits (..., V) of the decoder's last hidden states (..., D)."""
+        if self.lm_transform is not None:
+            h = self.lm_transform(h)
         logits = self.lm_head(h)
         if self.logit_scale != 1.0:
             logits = logits * self.logit_scale
