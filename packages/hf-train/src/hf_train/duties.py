@@ -20,7 +20,7 @@ from hf_train.arguments import resolve, table
 from hf_train.arguments.plain import json_value
 from hf_train.callbacks import TRAINER_STATE_NAME, Event, Logs, SaveOnSignalCallback, TrainerState
 from hf_train.card import training_card
-from hf_train.checkpoint import rotate
+from hf_train.checkpoint import checkpoints, remove_checkpoint
 from hf_train.errors import ArgumentsError, LabelRangeError
 from hf_train.evaluation.gather import mapped
 from hf_train.greedy import GreedyLR
@@ -186,8 +186,11 @@ def note_best(trainer: Trainer, metrics: Mapping[str, float]) -> bool:
 def drop_all_but_best(trainer: Trainer) -> None:
     """Remove the newest checkpoint too, if only one may stay and it is not the best."""
     best = trainer.state.best_model_checkpoint
-    if trainer.args.save_total_limit == 1 and best is not None and trainer.strategy.leads:
-        rotate(trainer.output_dir, 1, best=best)
+    if trainer.args.save_total_limit != 1 or best is None or not trainer.strategy.leads:
+        return
+    for _, folder in checkpoints(trainer.output_dir):
+        if folder.resolve() != Path(best).resolve():
+            remove_checkpoint(folder)
 
 
 def release_signals(trainer: Trainer) -> None:

@@ -76,6 +76,7 @@ def do_what_is_due(trainer: Trainer, run: Run) -> None:
         log_step(trainer, run)
     if control.should_evaluate:
         metrics = trainer.evaluate_now(run)
+        trainer.control.should_evaluate = False
         best = trainer.note_best(metrics)
         if trainer.args.save_strategy == "best":
             trainer.control.should_save = best

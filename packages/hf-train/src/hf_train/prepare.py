@@ -20,6 +20,7 @@ from hf_train.data.columns import inner_model
 from hf_train.errors import ArgumentsError, TrainingModelError
 
 if TYPE_CHECKING:
+    from hf_modeling.families.family import Family
     from hf_train.arguments import TrainingArguments
 
 _OVER_VOCABULARY: Final = ("ForCausalLM", "LMHeadModel", "ForMaskedLM", "ForConditionalGeneration")
@@ -38,7 +39,9 @@ def check_trainable(model: nn.Module) -> None:
     """Raise TrainingModelError for a model that has no loss, or whose weights cannot move."""
     inner = inner_model(model)
     if isinstance(inner, PreTrainedModel) and inner.task == "base":
-        classes = ", ".join(name for task, name in inner.family.classes.items() if task != "base")
+        family: Family | None = getattr(inner, "family", None)
+        heads = {} if family is None else {t: name for t, name in family.classes.items() if t != "base"}
+        classes = ", ".join(heads.values()) or "LlamaForCausalLM, for example"
         raise TrainingModelError(
             f"{type(inner).__name__} gives hidden states and no loss",
             fix=f"use a class with a head: {classes}",
@@ -171,7 +174,10 @@ def call_model_init(model_init: Callable[..., nn.Module], trial: object) -> nn.M
 
     Raises ArgumentsError for a function that takes several, TrainingModelError if it makes none.
     """
-    count = len(inspect.signature(model_init).parameters)
+    parameters = inspect.signature(model_init).parameters.values()
+    count = sum(
+        p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters
+    )
     if count > 1:
         raise ArgumentsError(
             f"model_init takes {count} arguments",

@@ -16,6 +16,7 @@ from hf_train.checkpoint.store import (
     commit_checkpoint,
     is_complete,
     last_complete,
+    remove_checkpoint,
     rotate,
     step_of,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "last_complete",
     "load_rng",
     "read_manifest",
+    "remove_checkpoint",
     "restore_rng",
     "rng_file",
     "rotate",

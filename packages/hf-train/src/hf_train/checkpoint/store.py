@@ -107,7 +107,7 @@ def rotate(output_dir: str | Path, limit: int | None, *, best: str | Path | None
     surplus = len(present) - max(limit, len(kept & {path.resolve() for path in present}))
     removed = [path for path in present if path.resolve() not in kept][: max(surplus, 0)]
     for path in removed:
-        _remove(path)
+        remove_checkpoint(path)
     return removed
 
 
@@ -119,7 +119,8 @@ def step_of(folder: str | Path) -> int:
     return int(match[1])
 
 
-def _remove(folder: Path) -> None:
+def remove_checkpoint(folder: Path) -> None:
+    """Remove a checkpoint; it vanishes under its name in one step."""
     trash = folder.with_name(f"{_TRASH}{folder.name}-{os.urandom(4).hex()}")
     os.rename(folder, trash)
     shutil.rmtree(trash, ignore_errors=True)
