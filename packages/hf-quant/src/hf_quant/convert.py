@@ -58,9 +58,10 @@ def quantize_model(
     compares each weight with what it became. Raises CalibrationNeededError, QuantizationConfigError,
     PackingError, NonFiniteError, AlreadyQuantizedError.
     """
+    method = find_method(config.quant_method)
+    if method.create is None and model.quantizer is None:
+        raise needs_data(method)
     conversion = Conversion(model, config)
-    if conversion.method.create is None:
-        raise needs_data(conversion.method)
     for site in conversion.sites:
         conversion.round(site.module, measure=measure)
     return conversion.finish()

@@ -8,7 +8,7 @@ QuantizationError               (WeightsError)
 ├── CalibrationNeededError      the method needs data to choose its roundings     (ValueError)
 ├── AlreadyQuantizedError       quantizing what is quantized                      (ValueError)
 ├── NonFiniteError              NaN or infinity in a weight to be quantized       (ValueError)
-├── PackedWeightError           writing to a weight that exists only packed       (TypeError)
+├── PackedWeightError           writing to a weight that exists only packed       (RuntimeError)
 └── UnsupportedHereError        a device, or a combination, the method lacks      (RuntimeError)
 ```
 A library that is not installed is `hf_hub_io.errors.MissingPackageError`.
@@ -57,7 +57,7 @@ class NonFiniteError(QuantizationError, ValueError):
     """A weight that should be quantized holds NaN or infinity."""
 
 
-class PackedWeightError(QuantizationError, TypeError):
+class PackedWeightError(QuantizationError, RuntimeError):
     """A weight that exists only packed cannot be written to."""
 
 

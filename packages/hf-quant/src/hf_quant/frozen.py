@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hf_quant.errors import PackedWeightError
 
-_DATA_SET = Tensor.data.__set__  # type: ignore[attr-defined] # a descriptor of torch's own
+_DATA_SET, _DATA_GET = Tensor.data.__set__, Tensor.data.__get__  # type: ignore[attr-defined] # a descriptor of torch's
 
 
 @final
@@ -33,7 +33,7 @@ class FrozenWeight(Tensor):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if func is _DATA_SET or (_writes(func) and args and isinstance(args[0], cls)):
+        if func == _DATA_SET or (_writes(func) and args and isinstance(args[0], cls)):
             raise PackedWeightError(
                 "this weight exists only packed; what is written to it here would be lost",
                 fix="dequantize the model first: model.dequantize(); or train adapters and keep them apart",
@@ -52,7 +52,7 @@ def _writes(func: Callable[..., Any]) -> bool:
 
 def _stays(func: Callable[..., Any]) -> bool:
     """Whether what comes back is still the weight itself, which `data` and `detach` give."""
-    return func is Tensor.data.__get__ or func is Tensor.detach  # type: ignore[attr-defined] # as above
+    return func in (_DATA_GET, Tensor.detach)
 
 
 _IN_PLACE = frozenset({"__iadd__", "__isub__", "__imul__", "__itruediv__"})

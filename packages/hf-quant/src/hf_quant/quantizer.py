@@ -139,7 +139,11 @@ class CodecQuantizer:
     def adopt(self, units: tuple[Unit, ...], plain: tuple[str, ...]) -> None:
         """Take over weights that were packed in memory; `plain` are the names on disk of the others."""
         self.units = units
-        self._settings = self.method.completed(self._settings)
+        settings = self.method.completed(self._settings)
+        written = settings.to_dict()
+        if "quant_method" not in written:  # settings from a dictionary are written back as they were given
+            settings = type(settings).from_dict({"quant_method": self.method.name, **written})
+        self._settings = settings
         self._beside = replace(self._beside, plain=plain)
 
     def decide(self, names: Iterable[str], decision: Decision, reason: str) -> None:

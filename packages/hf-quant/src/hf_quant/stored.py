@@ -114,8 +114,13 @@ def _checked(
             module, lacking=lacking, found=tuple(tensors.values()), near=near[0] if near else ""
         )
     present = {name: stored[spelling] for name, spelling in spelled.items() if spelling in stored}
-    shape = shape_of(codec, present, stacked=weight == module)
-    for name, spec in specs_of(codec, shape).items():
+    try:
+        shape = shape_of(codec, present, stacked=weight == module)
+        specs = specs_of(codec, shape)
+    except PackingError as error:
+        fix = error.fix or "correct quantization_config (bits, group size), or fetch the checkpoint again"
+        raise PackingError(f"{module} is not packed as its settings say: {error.what}", fix=fix) from None
+    for name, spec in specs.items():
         if name in present and present[name].shape != spec.shape:
             raise PackingError(
                 f"{tensors[spelled[name]]} is {list(present[name].shape)} in the checkpoint; for a weight "

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from hf_quant.formats.checks import require_finite
+from hf_quant.formats.chunks import in_chunks
 from hf_quant.formats.levels import Nearest, byte_pairs
 
 QuantType = Literal["nf4", "fp4"]
 
 BLOCK = 64
 NESTED_BLOCK = 256
-_CHUNK = 1 << 16  # elements at a time: the temporaries of one chunk stay in a core's cache
 
 LEVELS: Mapping[QuantType, tuple[float, ...]] = {
     # Quantiles of a normal distribution, scaled to reach -1 and 1, with 0 among them.
@@ -81,23 +81,24 @@ def quantize(weight: Tensor, quant_type: QuantType) -> tuple[Tensor, Tensor]:
     nearest level; a last block or byte that is not full is filled with zeros. Raises NonFiniteError.
     """
     flat = weight.reshape(-1)
-    n, blocks = len(flat), -(-len(flat) // BLOCK)
-    packed = torch.empty(-(-n // 2), dtype=torch.uint8, device=flat.device)
-    absmax = torch.empty(blocks, dtype=torch.float32, device=flat.device)
+    packed = torch.empty(-(-len(flat) // 2), dtype=torch.uint8, device=flat.device)
+    absmax = torch.empty(-(-len(flat) // BLOCK), dtype=torch.float32, device=flat.device)
     nearest = _nearest(quant_type)
-    for start in range(0, n, _CHUNK):
-        chunk = flat[start : start + _CHUNK]
-        here = len(chunk)
-        if here % BLOCK:
-            chunk = torch.nn.functional.pad(chunk, (0, -here % BLOCK))
-        x = chunk.float().view(-1, BLOCK)
-        scale = chunk.view(-1, BLOCK).abs().amax(1).float()
+
+    def run(start: int, stop: int) -> None:
+        chunk = flat[start:stop]
+        if len(chunk) % BLOCK:
+            chunk = torch.nn.functional.pad(chunk, (0, -len(chunk) % BLOCK))
+        blocks = chunk.view(-1, BLOCK)
+        scale = blocks.abs().amax(1).float()
         require_finite(scale)
-        absmax[start // BLOCK : start // BLOCK + len(scale)] = scale
+        absmax[start // BLOCK : -(-stop // BLOCK)] = scale
         # A block of zeros stays zeros instead of becoming 0 * infinity.
-        code = nearest.code((x * torch.where(scale > 0, 1 / scale, 0)[:, None]).view(-1))
-        pair = code.view(-1, 2)
-        packed[start // 2 : (start + here + 1) // 2] = ((pair[:, 0] << 4) | pair[:, 1])[: (here + 1) // 2]
+        reciprocal = torch.where(scale > 0, 1 / scale, 0)
+        pair = nearest.code((blocks.float() * reciprocal[:, None]).view(-1)).view(-1, 2)
+        packed[start // 2 : (stop + 1) // 2] = ((pair[:, 0] << 4) | pair[:, 1])[: (stop - start + 1) // 2]
+
+    in_chunks(len(flat), run)
     return packed[:, None], absmax
 
 
@@ -105,17 +106,18 @@ def dequantize(
     packed: Tensor, absmax: Tensor, levels: Tensor, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Tensor:
     """level[code] * scale in float32, as `dtype` and in `shape`; `packed` may be bytes under any dtype."""
-    n = torch.Size(shape).numel()
     data = packed.contiguous().view(torch.uint8).reshape(-1)
-    made = torch.empty(n, dtype=dtype, device=data.device)
+    made = torch.empty(torch.Size(shape).numel(), dtype=dtype, device=data.device)
     pairs = byte_pairs(levels, low_first=False)
-    for start in range(0, n, _CHUNK):
-        here = min(_CHUNK, n - start)
-        blocks = absmax[start // BLOCK : -(-(start + here) // BLOCK)].float()
-        values = pairs.index_select(0, data[start // 2 : (start + here + 1) // 2].int()).view(torch.float32)
+
+    def run(start: int, stop: int) -> None:
+        blocks = absmax[start // BLOCK : -(-stop // BLOCK)].float()
+        values = pairs.index_select(0, data[start // 2 : (stop + 1) // 2].int()).view(torch.float32)
         if len(values) % BLOCK:
             values = torch.nn.functional.pad(values, (0, -len(values) % BLOCK))
-        made[start : start + here] = (values.view(-1, BLOCK) * blocks[:, None]).view(-1)[:here]
+        made[start:stop] = (values.view(-1, BLOCK) * blocks[:, None]).view(-1)[: stop - start]
+
+    in_chunks(len(made), run)
     return made.view(shape)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hf_quant.formats.checks import require_finite
+from hf_quant.formats.chunks import in_chunks
 from hf_quant.formats.fp8 import E4M3_MAX
 from hf_quant.formats.levels import Nearest, byte_pairs
 
@@ -21,7 +22,6 @@ NV_BLOCK = 16
 MAX = 6.0
 MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 _BIAS = 127
-_CHUNK = 1 << 16
 
 
 @cache
@@ -64,11 +64,14 @@ def pack(x: Tensor) -> Tensor:
     flat = x.float().reshape(-1)
     packed = torch.empty(len(flat) // 2, dtype=torch.uint8, device=x.device)
     nearest = _nearest_magnitude()
-    for start in range(0, len(flat), _CHUNK):
-        chunk = flat[start : start + _CHUNK]
+
+    def run(start: int, stop: int) -> None:
+        chunk = flat[start:stop]
         code = nearest.code(chunk.abs()) | (torch.signbit(chunk).view(torch.uint8) << 3)
         pair = code.view(-1, 2)
-        packed[start // 2 : (start + len(chunk)) // 2] = pair[:, 0] | (pair[:, 1] << 4)
+        packed[start // 2 : stop // 2] = pair[:, 0] | (pair[:, 1] << 4)
+
+    in_chunks(len(flat), run)
     return packed.view(*x.shape[:-1], x.shape[-1] // 2)
 
 

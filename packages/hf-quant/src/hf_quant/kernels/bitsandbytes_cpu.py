@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hf_quant.formats.blockwise4 import BLOCK
+from hf_quant.formats.chunks import in_chunks
 
 OUTPUTS: Final = 32
 MOST_ROWS: Final = 128
@@ -65,6 +66,14 @@ class FourBitProduct:
 def interleaved(packed_NK: Tensor) -> Tensor:
     """Bytes (N, K / 2) of two inputs each as bytes of two outputs each, of the same shape."""
     N, half = packed_NK.shape
-    both = torch.stack((packed_NK >> 4, packed_NK & 15), dim=-1).view(N // OUTPUTS, OUTPUTS, half, 2)
-    lines = both.transpose(1, 2).reshape(-1, 2, OUTPUTS)
-    return ((lines[:, 1] << 4) | lines[:, 0]).view(N, half)
+    made = torch.empty(N // OUTPUTS, half, 2, OUTPUTS // 2, dtype=torch.uint8)
+    codes = packed_NK.view(N // OUTPUTS, OUTPUTS, half)
+
+    def run(start: int, stop: int) -> None:
+        both = torch.stack((codes[start:stop] >> 4, codes[start:stop] & 15), dim=-1)
+        # [blocks, K / 2, 32 outputs, 2 inputs], where the first 16 outputs go below and the others above
+        low, high = both.transpose(1, 2).reshape(stop - start, half, 2, OUTPUTS).unbind(2)
+        made[start:stop] = ((high << 4) | low).view(stop - start, half, 2, OUTPUTS // 2)
+
+    in_chunks(N // OUTPUTS, run, chunk=1)
+    return made.view(N, half)

@@ -1,0 +1,1 @@
+"""What tests of quantized models share; part of the package so that other formats can be tested alike."""
