@@ -62,6 +62,9 @@ def _stacked(name: str, values: list[Any]) -> Tensor:
         ) from error
 
 
+_LABELS = ("labels", "label_ids", "label")
+
+
 @final
 @dataclass(frozen=True)
 class DefaultDataCollator:
@@ -92,11 +95,11 @@ class DataCollatorWithPadding:
 
     def __call__(self, features: Sequence[Row]) -> Batch:
         """A padded batch; a column `label` or `label_ids` is called `labels`."""
-        label_column(features)
-        batch = _pad(self, features)
-        for name in ("label", "label_ids"):
-            if name in batch:
-                batch["labels"] = batch.pop(name)
+        label_column(features)  # refuses an empty list
+        batch = _pad(self, without(features, *_LABELS))
+        for name in _LABELS:
+            if features[0].get(name) is not None:
+                batch["labels"] = _stacked(name, [row[name] for row in features])
         return delivered(batch, self.return_tensors)
 
 
