@@ -16,6 +16,7 @@ from hf_transformers.cli.run_command import run
 from hf_transformers.cli.show_command import show
 from hf_transformers.cli.terminal import errors_console
 from hf_transformers.cli.tokenize_commands import register
+from hf_transformers.cli.train_command import train
 
 # Commands import torch and models inside their bodies, so that `hft --help` stays instant.
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(run)
 app.command()(chat)
+app.command()(train)
 app.command()(show)
 app.command()(export_code)
 app.command()(env)

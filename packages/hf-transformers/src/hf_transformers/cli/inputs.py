@@ -45,12 +45,16 @@ def read_inputs(
     return _parse(sys.stdin, "standard input", format, column)
 
 
-def parse_options(settings: list[str]) -> dict[str, JsonValue]:
-    """`name=value` settings; a value that is JSON is parsed, any other is text. Raises InputFileError."""
+def parse_options(settings: list[str], *, dotted: bool = False) -> dict[str, JsonValue]:
+    """`name=value` settings; a value that is JSON is parsed, any other is text. Raises InputFileError.
+
+    With `dotted` a name may be a path such as `training.max_steps`.
+    """
     options: dict[str, JsonValue] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
-        if not equals or not name.isidentifier():
+        parts = name.split(".") if dotted else [name]
+        if not equals or not all(part.isidentifier() for part in parts):
             raise InputFileError(
                 f"--set {setting} is not name=value", fix="write, for example, --set top_k=3"
             )
