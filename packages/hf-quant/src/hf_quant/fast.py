@@ -7,7 +7,7 @@ same operators are far slower than plain products, so that nothing is chosen the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol, final, runtime_checkable
 
 import torch
@@ -35,6 +35,18 @@ class Accelerated(Protocol):
         ...
 
 
+def choose_kernels(layers: Iterable[Quantized]) -> None:
+    """`choose_kernel` for each layer; pages of files that kernels have copies of go back to the system, at once."""
+    copied = [part for layer in layers if _has_kernel(layer) for part in layer.parts().values()]
+    if copied:
+        release(copied, clean_mappings())
+
+
+def _has_kernel(layer: Quantized) -> bool:
+    choose_kernel(layer)
+    return isinstance(layer, QuantLinear) and layer.kernel is not None
+
+
 def choose_kernel(layer: Quantized) -> None:
     """Give a linear layer the fastest kernel for its format, its device and its element type.
 
@@ -49,8 +61,6 @@ def choose_kernel(layer: Quantized) -> None:
         layer.kernel = codec.kernel(parts, layer.shape, layer.dtype)
     elif isinstance(codec, Affine) and layer.dtype == torch.bfloat16 and _is_cpu(parts):
         layer.kernel = _fitting(codec.integers(parts, layer.shape), codec.bits)
-    if layer.kernel is not None:
-        release(parts.values(), clean_mappings())
 
 
 @final

@@ -15,7 +15,7 @@ from hf_modeling.weights.source import Source
 from hf_modeling.weights.table import Drop, WeightTable
 from hf_quant.create import Target, choose_codecs, packs_of, plain_targets, units_of
 from hf_quant.errors import AlreadyQuantizedError, QuantizationConfigError
-from hf_quant.fast import choose_kernel
+from hf_quant.fast import choose_kernels
 from hf_quant.method import Beside, Method, Place, Saved
 from hf_quant.methods import find_method
 from hf_quant.places import Places
@@ -112,8 +112,7 @@ class CodecQuantizer:
 
     def finish(self, model: nn.Module) -> None:
         """Choose what calculates with each packed weight, and write the report."""
-        for _, layer in quantized_layers(model):
-            choose_kernel(layer)
+        choose_kernels(layer for _, layer in quantized_layers(model))
         self.account(model)
 
     def table(self, table: WeightTable) -> WeightTable:
