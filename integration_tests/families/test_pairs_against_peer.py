@@ -11,7 +11,7 @@ from hf_config import BertConfig, EncoderDecoderConfig
 from hf_modeling import AutoModelForSeq2SeqLM
 from hf_modeling.errors import SpecError
 from hf_modeling.families import find_family
-from integration_tests.families.seq2seq_oracle import relative_error
+from integration_tests.families.seq2seq_oracle import fill_seq2seq, relative_error
 from integration_tests.peer import peer
 
 pytestmark = pytest.mark.parity
@@ -60,11 +60,7 @@ def sides(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = 5, 0, 3
     model = transformers.EncoderDecoderModel(config=config).eval()
     model.set_attn_implementation("eager")
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for tensor in model.state_dict().values():
-            if tensor.is_floating_point():
-                tensor.normal_(0, 0.3)
+    fill_seq2seq(model)
     folder = tmp_path_factory.mktemp(request.param)
     model.save_pretrained(folder)
     return model, AutoModelForSeq2SeqLM.from_pretrained(folder), folder
