@@ -65,14 +65,23 @@ def main(arguments: list[str]) -> None:
     keep = _KeepGradients()
     rows = token_rows(64)
     trainer = Trainer(
-        tiny_llama(), args, train_dataset=rows, eval_dataset=rows[:13], callbacks=[keep, _StopAfter(given.stop)]
+        tiny_llama(),
+        args,
+        train_dataset=rows,
+        eval_dataset=rows[:13],
+        callbacks=[keep, _StopAfter(given.stop)],
     )
     trainer.train(resume_from_checkpoint=given.resume or None)
     history = trainer.state.log_history
     with trainer.strategy.whole(trainer.model_wrapped):
         weights = weights_of(trainer.model)
     if trainer.is_world_process_zero():
-        found = {"gradients": keep.gradients, "weights": weights, "world": args.world_size, "history": history}
+        found = {
+            "gradients": keep.gradients,
+            "weights": weights,
+            "world": args.world_size,
+            "history": history,
+        }
         torch.save(found, given.folder / "found.pt")
 
 

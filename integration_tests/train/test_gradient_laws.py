@@ -79,7 +79,9 @@ def test_a_step_is_the_same_however_it_is_cut(
 
 
 @pytest.mark.parametrize("options", [(), ("--fsdp",)], ids=["ddp", "fsdp"])
-def test_two_processes_resume_and_another_number_of_them_does_too(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_two_processes_resume_and_another_number_of_them_does_too(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     whole = _launch(tmp_path / "whole", TORCHRUN, "--batch", "8", "--steps", "4", *options)
     _launch(tmp_path / "broken", TORCHRUN, "--batch", "8", "--steps", "4", "--stop", "2", *options)
     resumed = _launch(tmp_path / "broken", TORCHRUN, "--batch", "8", "--steps", "4", "--resume", *options)
@@ -97,7 +99,9 @@ class _Gradients(TrainerCallback):
         self.found = {n: p.grad.clone() for n, p in context["model"].named_parameters() if p.grad is not None}
 
 
-def _gradients(folder: Path, model: Any, rows: list[dict[str, Any]], **settings: Any) -> dict[str, torch.Tensor]:
+def _gradients(
+    folder: Path, model: Any, rows: list[dict[str, Any]], **settings: Any
+) -> dict[str, torch.Tensor]:
     keep = _Gradients()
     collate = settings.pop("collate", None)
     loss = settings.pop("compute_loss_func", None)
@@ -127,7 +131,10 @@ def test_packed_rows_have_the_gradient_of_rows_by_themselves(tmp_path: Path) -> 
 
 def _token_sum(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
     logits = outputs["logits"][:, :-1].flatten(0, 1)
-    return torch.nn.functional.cross_entropy(logits, labels[:, 1:].flatten(), reduction="sum") / num_items_in_batch
+    return (
+        torch.nn.functional.cross_entropy(logits, labels[:, 1:].flatten(), reduction="sum")
+        / num_items_in_batch
+    )
 
 
 LABELS = {
@@ -162,7 +169,10 @@ def test_every_classifier_loss_accumulates(tmp_path: Path, kind: str) -> None:
         {"label_smoothing_factor": 0.2},
         {"compute_loss_func": _token_sum},
         {"activation_checkpointing": True},
-        {"activation_checkpointing": True, "activation_checkpointing_kwargs": {"every_n_layers": 2, "offload": True}},
+        {
+            "activation_checkpointing": True,
+            "activation_checkpointing_kwargs": {"every_n_layers": 2, "offload": True},
+        },
     ],
     ids=["smoothed", "of the caller", "recomputed", "recomputed and offloaded"],
 )
@@ -191,7 +201,10 @@ class _MeanLoss(torch.nn.Module):
 
     def forward(self, input_ids: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = self.inside(input_ids).logits
-        return {"loss": torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten()), "logits": logits}
+        return {
+            "loss": torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten()),
+            "logits": logits,
+        }
 
 
 def test_mean_losses_are_weighted_by_their_labels(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ class CausalLM(PreTrainedModel):
         cache_position: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        return_dict: bool | None = None,
         output_router_logits: bool = False,
         logits_to_keep: int = 0,
         skip_logits: bool = False,
@@ -76,6 +77,7 @@ class CausalLM(PreTrainedModel):
         labels: (B, T), the input ids themselves, shifted here; -100 is left out. They give `loss`: a mean, or
             with `num_items_in_batch` a sum over that number (see `loss.cross_entropy`).
         skip_logits: give `loss` alone, by `token_loss`; `logits` are then (B, 0, V).
+        return_dict: not needed; accepted because peft passes it. Outputs unpack like tuples as they are.
         The other arguments are those of `Decoder.forward`.
 
         Raises:
@@ -164,6 +166,20 @@ class CausalLM(PreTrainedModel):
     generate_many = generate_many
     stream = stream
     astream = astream
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> dict[str, Tensor | Cache | None]:
+        """What `forward` takes to go on: the ids that the cache does not hold yet. For peft, which asks for it."""
+        seen = 0 if past_key_values is None else past_key_values.length
+        return {
+            "input_ids": input_ids[:, seen:],
+            "past_key_values": past_key_values,
+            "attention_mask": attention_mask,
+        }
 
     def new_cache(self, *, slack: int = 0) -> DynamicCache:
         """An empty cache for this model; `slack` as in `DynamicCache`."""

@@ -60,6 +60,7 @@ class TokenClassifier(PreTrainedModel):
         labels: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        return_dict: bool | None = None,
         num_items_in_batch: Tensor | int | None = None,
         **more: Unpack[MoreInputs],
     ) -> TokenClassifierOutput:
@@ -119,6 +120,7 @@ class MultipleChoice(PreTrainedModel):
         labels: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        return_dict: bool | None = None,
         **more: Unpack[MoreInputs],
     ) -> MultipleChoiceModelOutput:
         """Logits (B, N) for inputs (B, N, T); `labels` (B,), the right choice of each row, give `loss`.

@@ -82,6 +82,7 @@ class ConditionalGeneration(PreTrainedModel):
         use_cache: bool | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        return_dict: bool | None = None,
         logits_to_keep: int = 0,
         skip_logits: bool = False,
         num_items_in_batch: Tensor | int | None = None,

@@ -52,6 +52,7 @@ class SequenceClassifier(PreTrainedModel):
         labels: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        return_dict: bool | None = None,
         num_items_in_batch: Tensor | int | None = None,
         **more: Unpack[MoreInputs],
     ) -> SequenceClassifierOutput:
