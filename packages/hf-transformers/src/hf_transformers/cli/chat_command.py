@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def chat(
-    model: Annotated[str, typer.Argument(help="Hub id or local folder of a model with a chat template.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="Hub id or local folder of a model with a chat template.",
+            show_default="a small storyteller, bundled",
+        ),
+    ] = None,
     system: Annotated[
         str | None, typer.Option(help="What the model should be, said before all else.")
     ] = None,
@@ -34,7 +40,9 @@ def chat(
 ) -> None:
     """Talk with a model. An empty line or end of input leaves; /new begins again, /undo takes back the last turn."""
     from hf_pipelines import TextGenerationPipeline, pipeline_for
+    from hf_transformers.demo_data import storyteller
 
+    model = str(storyteller()) if model is None else model
     loading = {name: value for name, value in (("device", device), ("dtype", dtype)) if value is not None}
     pipe = pipeline_for("text-generation", model, {**parse_options(options or []), **loading})
     if not isinstance(pipe, TextGenerationPipeline):

@@ -1,8 +1,9 @@
-"""`hft demo`: semantic search with a real model, so that one command shows the whole house at work."""
+"""`hft demo`: semantic search, or stories, with real models, so that one command shows the whole house at work."""
 
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,17 +20,59 @@ if TYPE_CHECKING:
 BAR_WIDTH = 16
 
 
+class Show(StrEnum):
+    """What the demo shows."""
+
+    SEARCH = "search"
+    GENERATE = "generate"
+
+
 def demo(
+    what: Annotated[
+        Show, typer.Argument(help="Search sixty sentences by meaning, or have stories told.")
+    ] = Show.SEARCH,
     queries: Annotated[
         list[str] | None,
-        typer.Option("--query", "-q", help="What to look for, in your own words. Repeatable."),
+        typer.Option("--query", "-q", help="What to look for, or to tell a story about. Repeatable."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Hub id or local folder of another embedding model.")
+        str | None, typer.Option("--model", "-m", help="Hub id or local folder of another model.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Sentences shown for each query.")] = 3,
 ) -> None:
-    """Search sixty sentences by meaning, with a real model on this machine."""
+    """Search sixty sentences by meaning, or have stories told, with a real model on this machine."""
+    if what is Show.GENERATE:
+        _generate(queries, model)
+    else:
+        _search(queries, model, top)
+
+
+def _generate(queries: list[str] | None, model: str | None) -> None:
+    """Answer each request, word by word."""
+    from hf_pipelines import pipeline
+    from hf_transformers.demo_data import PROMPTS, storyteller
+
+    console = answers_console()
+    pipe = pipeline("text-generation", str(storyteller()) if model is None else model, dtype="float32")
+    size = f"{pipe.model.num_parameters() / 1e6:,.1f} M parameters on {pipe.device}"
+    name = "a storyteller, bundled" if model is None else model
+    console.print(f"\n[bold]Stories[/] [dim]- {escape(name)}, {size}[/]")
+    for query in queries or PROMPTS:
+        console.print(f"\n[bold cyan]> {escape(query)}[/]")
+        started, pieces = time.perf_counter(), 0
+        for piece in pipe.stream_text([{"role": "user", "content": query}]):
+            console.file.write(piece)
+            console.file.flush()
+            pieces += 1
+        seconds = time.perf_counter() - started
+        console.print(f"\n[dim]{pieces / seconds:,.0f} pieces of text/s[/]")
+    if not queries:
+        console.print(
+            '\n[dim]Your turn:[/] hft demo generate --query "A story about a brave mouse", or hft chat\n'
+        )
+
+
+def _search(queries: list[str] | None, model: str | None, top: int) -> None:
     from rich.padding import Padding
 
     from hf_transformers.demo_data import QUERIES, bundled_model, corpus
