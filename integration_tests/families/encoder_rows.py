@@ -54,7 +54,7 @@ class EncoderRow:
     `segments` is how many token types inputs have, 0 where the family is not given any. `separators` is the id of
     three tokens in each text, where heads look for them. Without `attentions` the peer gives weights in a form of
     its own, not (B, N, T, S). `length` is that of texts; with `blocks` tokens see each other by where blocks of
-    them begin, so that padding tells.
+    them begin, so that padding tells. `tables` is how many values each of a token's several segments has.
     """
 
     name: str
@@ -66,6 +66,7 @@ class EncoderRow:
     attentions: bool = True
     length: int = LENGTH
     blocks: bool = False
+    tables: tuple[int, ...] = ()
 
 
 def three(
@@ -78,6 +79,7 @@ def three(
     attentions: bool = True,
     length: int = LENGTH,
     blocks: bool = False,
+    tables: tuple[int, ...] = (),
     without: tuple[str, ...] = (),
     **common: object,
 ) -> Iterator[EncoderRow]:
@@ -95,9 +97,11 @@ def three(
             attentions=attentions,
             length=length,
             blocks=blocks,
+            tables=tables,
         )
 
 
+TABLES = (3, 5, 6, 2, 8, 8, 4)
 FAIRSEQ: Arguments = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 
 ENCODERS: list[EncoderRow] = [
@@ -211,6 +215,21 @@ ENCODERS: list[EncoderRow] = [
         attentions=False,
         length=27,
         blocks=True,
+    ),
+    *three(
+        "tapas",
+        {"num_aggregation_labels": 4},
+        {
+            "num_aggregation_labels": 3,
+            "average_logits_per_cell": True,
+            "reset_position_index_per_cell": False,
+        },
+        {"temperature": 2.0, "allow_empty_column_selection": True},
+        type_vocab_sizes=TABLES,
+        max_num_rows=4,
+        max_num_columns=3,
+        tables=TABLES,
+        without=("type_vocab_size",),
     ),
 ]
 FIRST = list({row.model_type: row for row in reversed(ENCODERS)}.values())

@@ -18,6 +18,7 @@ from hf_modeling.spec import (
     BidirectionalWindow,
     BlockSparseAttention,
     BucketBias,
+    CellPositions,
     Convolved,
     DisentangledAttention,
     DistanceTable,
@@ -32,6 +33,7 @@ from hf_modeling.spec import (
     NormedSum,
     PostNorm,
     Rope,
+    TableHead,
     TextHead,
 )
 from integration_tests.families.encoder_rows import ENCODERS, EncoderRow
@@ -119,6 +121,15 @@ CONTROLS = [
     Control(
         "longformer-1", "no global question", having(AnswerHead, global_tokens=None), "question-answering"
     ),
+    Control(
+        "tapas-1",
+        "positions not counted by cell",
+        each(CellPositions, lambda positions: LearnedPositions(count=positions.count)),
+    ),
+    Control("tapas-1", "another temperature", having(TableHead, temperature=3.0), "table-question-answering"),
+    Control(
+        "tapas-1", "columns of their own", having(TableHead, one_column=False), "table-question-answering"
+    ),
     Control("big_bird-1", "other blocks", having(BlockSparseAttention, block=3)),
     Control("big_bird-1", "the first block counts once", having(BlockSparseAttention, drawn=0)),
     Control("big_bird-1", "embeddings as they are", having(Embed, scale=None)),
@@ -147,7 +158,10 @@ def output(model: PreTrainedModel, row: EncoderRow, task: Task, reads: frozenset
     elif row.more:
         more = {name: torch.ones_like(ids) for name in row.more}
     more = {name: tensor for name, tensor in more.items() if name in reads}
-    if row.segments:
+    if row.tables:
+        kinds = [torch.arange(4 * row.length).view(4, row.length) // 3 % count for count in row.tables]
+        more["token_type_ids"] = torch.stack(kinds, dim=-1)
+    elif row.segments:
         more["token_type_ids"] = torch.ones_like(ids)
     given = {"input_ids": ids, **more}
     if task == "multiple-choice":
@@ -155,7 +169,7 @@ def output(model: PreTrainedModel, row: EncoderRow, task: Task, reads: frozenset
     with torch.no_grad():
         found = model(**given).to_tuple()[0]
     assert isinstance(found, Tensor)
-    return found
+    return found.masked_fill(found < -5_000.0, 0.0)  # what cannot be an answer would dwarf the others
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda c: f"{c.row}: {c.fact} ({c.task})")

@@ -22,15 +22,19 @@ TOLERANCE = 1e-5
 CUT = 4  # how many tokens the shorter row lacks
 OF_TOKENS = ("last_hidden_state", "start_logits", "end_logits", "prediction_logits")
 """Outputs with a row for each token whatever the task."""
-TOKEN_TASKS = ("masked-lm", "token-classification", "replaced-tokens")
+TOKEN_TASKS = ("masked-lm", "token-classification", "replaced-tokens", "table-question-answering")
 """Tasks whose `logits` have a row for each token."""
 SAME = {"sop_logits": "seq_relationship_logits"}
+QUICK = {"bert-1", "roberta-1", "deberta-v2-1", "modernbert-2", "longformer-1", "big_bird-1", "tapas-1"}
+"""Rows that are run with every change; the others are slow only because they are many."""
 CASES = [
-    pytest.param((row, task), id=f"{row.name}-{task}")
+    pytest.param((row, task), id=f"{row.name}-{task}", marks=() if row.name in QUICK else pytest.mark.slow)
     for row in ENCODERS
     for task in find_family(row.model_type).classes
 ]
 CHOICES = 3
+FAR_BELOW = -5_000.0
+"""Scores below are of tokens that cannot be an answer."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,10 @@ def inputs(row: EncoderRow, rows: int, *, seed: int = 1) -> dict[str, Tensor]:
     given = {"input_ids": random_ids(rows, row.length, seed=seed)}
     if row.separators is not None:
         given["input_ids"][:, [2, 3, 8]] = row.separators
-    if row.segments:
+    if row.tables:
+        kinds = [torch.randint(0, n, (rows, row.length), generator=generator) for n in row.tables]
+        given["token_type_ids"] = torch.stack(kinds, dim=-1)
+    elif row.segments:
         given["token_type_ids"] = torch.randint(0, row.segments, (rows, row.length), generator=generator)
     for name, most in row.more.items():
         if name == "bbox":
@@ -110,6 +117,9 @@ def labels(task: Task, rows: int, length: int) -> dict[str, Tensor]:
             return {"labels": torch.arange(rows * length).view(rows, length) % 2}
         case "question-answering":
             return {"start_positions": torch.arange(rows) + 2, "end_positions": torch.arange(rows) + 7}
+        case "table-question-answering":
+            cells = torch.arange(rows * length).view(rows, length) % 4 == 0
+            return {"labels": cells.long(), "aggregation_labels": torch.arange(rows) % 3}
         case "next-sentence":
             return {"labels": torch.arange(rows) % 2}
         case "multiple-choice":
@@ -144,13 +154,20 @@ def beside(tensor: Tensor, blank: Tensor, side: str, axis: int) -> Tensor:
     return torch.cat((tensor, blank) if side == "right" else (blank, tensor), dim=axis)
 
 
+def error(actual: Tensor, expected: Tensor) -> float:
+    """The relative error where an answer may be; what is pushed far below all others must be so in both."""
+    open_ = expected > FAR_BELOW
+    assert torch.equal(actual > FAR_BELOW, open_)
+    return relative_error(actual[open_], expected[open_])
+
+
 def compare(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
     assert set(ours) == set(theirs)
     for name, expected in theirs.items():
         for mine, its in zip(
             *((x,) if isinstance(x, Tensor) else x for x in (ours[name], expected)), strict=True
         ):
-            assert relative_error(mine, its) < TOLERANCE, name
+            assert error(mine, its) < TOLERANCE, name
 
 
 @pytest.mark.parametrize("pair", CASES, indirect=True)
@@ -159,6 +176,8 @@ class TestEachHead:
 
     def test_outputs_and_loss_equal_the_peer(self, pair: Pair) -> None:
         given = asked(pair, 2) | labels(pair.task, 2, pair.row.length)
+        if "num_aggregation_labels" not in pair.row.arguments:
+            given.pop("aggregation_labels", None)
         if pair.task == "pretraining":
             word = "sentence_order_label" if pair.row.model_type == "albert" else "next_sentence_label"
             given = given | labels("masked-lm", 2, pair.row.length) | {word: torch.tensor([0, 1])}
@@ -186,7 +205,7 @@ class TestEachHead:
                 per_token = name in OF_TOKENS or (name == "logits" and pair.task in TOKEN_TASKS)
                 actual = tensor[:, kept] if per_token else tensor
                 # Sums over a longer row are taken in another order.
-                assert relative_error(actual, expected[name]) < 2 * TOLERANCE, (side, name)
+                assert error(actual, expected[name]) < 2 * TOLERANCE, (side, name)
 
     def test_saved_files_are_the_peers_files(self, pair: Pair, tmp_path: Path) -> None:
         pair.ours.save_pretrained(tmp_path)
@@ -252,3 +271,28 @@ def test_gradients_equal_the_peer(row: EncoderRow, tmp_path: Path) -> None:
         results.append((table, norm))
     for mine, its in zip(results[1], results[0], strict=True):
         assert relative_error(mine, its) < TOLERANCE * 10
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"average_approximation_function": "ratio"},
+        {"average_approximation_function": "first_order", "use_normalized_answer_loss": True},
+        {"average_approximation_function": "second_order", "answer_loss_cutoff": 0.3, "temperature": 1.5},
+        {"disable_per_token_loss": True, "aggregation_temperature": 2.0, "answer_loss_importance": 3.0},
+    ],
+    ids=lambda changes: next(iter(changes.values())),
+)
+def test_tables_are_learned_from_answers_as_by_the_peer(changes: dict[str, object], tmp_path: Path) -> None:
+    row = next(row for row in ENCODERS if row.name == "tapas-1")
+    weak = {"use_answer_as_supervision": True, "cell_selection_preference": 0.8, "huber_loss_delta": 0.9}
+    pair = built(
+        replace(row, arguments={**row.arguments, **weak, **changes}), "table-question-answering", tmp_path
+    )
+    given = inputs(row, 3) | {"labels": labels("table-question-answering", 3, row.length)["labels"]}
+    given["labels"][2] = 0
+    numbers = torch.arange(3.0 * row.length).view(3, row.length) / 7
+    given["numeric_values"] = numbers.masked_fill(torch.arange(row.length) % 3 == 0, float("nan"))
+    given["numeric_values_scale"] = torch.ones(3, row.length) + torch.arange(row.length) % 2
+    given["float_answer"] = torch.tensor([2.5, float("nan"), 7.0])
+    compare(run(pair.ours, given), run(pair.peer, given))

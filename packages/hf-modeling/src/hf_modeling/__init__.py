@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         AutoModelForQuestionAnswering,
         AutoModelForSeq2SeqLM,
         AutoModelForSequenceClassification,
+        AutoModelForTableQuestionAnswering,
         AutoModelForTextEncoding,
         AutoModelForTokenClassification,
     )
@@ -39,6 +40,7 @@ __all__ = [
     "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
+    "AutoModelForTableQuestionAnswering",
     "AutoModelForTextEncoding",
     "AutoModelForTokenClassification",
     "Cache",

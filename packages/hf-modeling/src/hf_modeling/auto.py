@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hf_modeling.heads.question_answering import QuestionAnswering
     from hf_modeling.heads.replaced_tokens import ReplacedTokens
     from hf_modeling.heads.sequence_classification import SequenceClassifier
+    from hf_modeling.heads.table_question_answering import TableQuestionAnswering
     from hf_modeling.seq2seq import Seq2Seq, TextEncoder
 
 M = TypeVar("M", bound=PreTrainedModel)
@@ -146,4 +147,7 @@ AutoModelForQuestionAnswering: Final[AutoClass[QuestionAnswering]] = AutoClass(
 )
 AutoModelForMultipleChoice: Final[AutoClass[MultipleChoice]] = AutoClass(
     "multiple-choice", "AutoModelForMultipleChoice"
+)
+AutoModelForTableQuestionAnswering: Final[AutoClass[TableQuestionAnswering]] = AutoClass(
+    "table-question-answering", "AutoModelForTableQuestionAnswering"
 )

@@ -31,6 +31,10 @@ HEADS: Mapping[Task, tuple[str, str]] = {
     "sequence-classification": ("hf_modeling.heads.sequence_classification", "SequenceClassifier"),
     "token-classification": ("hf_modeling.heads.classification", "TokenClassifier"),
     "question-answering": ("hf_modeling.heads.question_answering", "QuestionAnswering"),
+    "table-question-answering": (
+        "hf_modeling.heads.table_question_answering",
+        "TableQuestionAnswering",
+    ),
     "multiple-choice": ("hf_modeling.heads.classification", "MultipleChoice"),
 }
 """The module and class that gives each task its head, whatever the family."""

@@ -34,7 +34,7 @@ from hf_modeling.layers.activation import PLAIN, Unary
 from hf_modeling.layers.base import Layer, Linear, surviving
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.outputs import BaseModelOutputWithPooling
-from hf_modeling.spec import EncoderSpec, LearnedPositions, ModelSpec
+from hf_modeling.spec import CellPositions, EncoderSpec, LearnedPositions, ModelSpec
 from hf_modeling.step import Step, begin
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Encoder(PreTrainedModel):
         self.order = tuple(range(len(spec.blocks))) if spec.order is None else spec.order
         positions = spec.embed.positions
         self.first_position = positions.first if isinstance(positions, LearnedPositions) else 0
+        self.counts_cells = isinstance(positions, CellPositions)
         self.reads = spec.reads
         self.dropout, self.layer_dropout = spec.dropout, spec.layer_dropout
         self.materialize()
@@ -118,11 +119,14 @@ class Encoder(PreTrainedModel):
             new=h_BTD.shape[1],
             device=h_BTD.device,
             attention_mask=attention_mask,
-            position_ids=position_ids,
+            position_ids=None if self.counts_cells else position_ids,
         )
         step.attentions = [] if output_attentions else None
         step.hidden_states = [] if output_hidden_states else None
         step.more = {name: given for name, given in more.items() if isinstance(given, Tensor)}
+        if self.counts_cells:
+            told = {"token_type_ids": token_type_ids, "position_ids": position_ids}
+            step.more = {**step.more, **{name: given for name, given in told.items() if given is not None}}
         if self.stem is not None:
             h_BTD = self.stem(h_BTD, token_type_ids, step)
         elif token_type_ids is not None:

@@ -75,6 +75,14 @@ def outside_page(bbox_BT4: Tensor, size: int) -> InputError:
     )
 
 
+def not_columns(token_type_ids: Tensor, kinds: int) -> InputError:
+    """For segments of another shape than (B, T, kinds)."""
+    return InputError(
+        f"token_type_ids has shape {tuple(token_type_ids.shape)}, expected (rows, tokens, {kinds})",
+        fix="make them with the checkpoint's tokenizer, from a table and a question",
+    )
+
+
 def unread(names: Iterable[str]) -> InputError:
     """For inputs that this model does not read."""
     return InputError(

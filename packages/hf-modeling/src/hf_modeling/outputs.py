@@ -100,6 +100,17 @@ class MaskedLMOutput(ModelOutput):
 
 
 @dataclass(kw_only=True, slots=True)
+class TableQuestionAnsweringOutput(ModelOutput):
+    """`logits` (B, T) of tokens of the answer, `logits_aggregation` (B, operations) where there are such."""
+
+    loss: Tensor | None = None
+    logits: Tensor
+    logits_aggregation: Tensor | None = None
+    hidden_states: Layers | None = None
+    attentions: Layers | None = None
+
+
+@dataclass(kw_only=True, slots=True)
 class ReplacedTokensOutput(ModelOutput):
     """`logits` (B, T): above 0 where a token looks replaced."""
 

@@ -12,6 +12,7 @@ from hf_modeling.layers.base import Embedding, Linear
 from hf_modeling.layers.embedding import (
     AddedLayer,
     BoxesLayer,
+    CellPositionsLayer,
     LearnedPositionsLayer,
     PositionLayer,
     ScaledEmbedding,
@@ -19,12 +20,14 @@ from hf_modeling.layers.embedding import (
     SinusoidTableLayer,
     Stem,
     TokenTypesLayer,
+    TypeColumnsLayer,
     TypesLayer,
 )
 from hf_modeling.layers.per_layer import PerLayerEmbeddingLayer
 from hf_modeling.spec import (
     Added,
     Boxes,
+    CellPositions,
     Embed,
     EmbedScale,
     LearnedPositions,
@@ -32,6 +35,7 @@ from hf_modeling.spec import (
     Positions,
     SinusoidPositions,
     SinusoidTable,
+    TypeColumns,
     Types,
 )
 
@@ -48,6 +52,8 @@ def build_tokens(spec: Embed, width: int) -> nn.Embedding:
 def build_positions(spec: Positions, width: int) -> PositionLayer:
     """What is added to embeddings for their positions."""
     match spec:
+        case CellPositions(count=count):
+            return CellPositionsLayer(count, width)
         case LearnedPositions(count=count, offset=offset):
             return LearnedPositionsLayer(count, width, offset)
         case SinusoidPositions(range=steps, offset=offset):
@@ -64,7 +70,11 @@ def build_stem(spec: Embed, width: int) -> Stem | None:
     project = None if dim == width else Linear(dim, width, bias=spec.projection_bias)
     if spec.projection == "before":
         dim = width
-    token_types = TokenTypesLayer(spec.token_types, dim) if spec.token_types else None
+    token_types: TokenTypesLayer | TypeColumnsLayer | None = None
+    if isinstance(spec.token_types, TypeColumns):
+        token_types = TypeColumnsLayer(spec.token_types.counts, dim)
+    elif spec.token_types:
+        token_types = TokenTypesLayer(spec.token_types, dim)
     positions = None if spec.positions is None else build_positions(spec.positions, dim)
     norm = None if spec.norm is None else build_norm(spec.norm, dim)
     if not any((project, spec.token_types is not None, spec.added, positions, norm, spec.dropout)):

@@ -172,6 +172,7 @@ FAMILIES: Mapping[str, str] = {
     "stablelm": "StableLm",
     "starcoder2": "Starcoder2",
     "t5": "T5",
+    "tapas": "Tapas",
     "umt5": "UMT5",
     "vaultgemma": "VaultGemma",
     "xglm": "XGLM",

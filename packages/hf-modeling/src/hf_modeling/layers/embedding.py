@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor, nn
 
-from hf_modeling.inputs import beyond_positions, outside_page, unknown_segments
+from hf_modeling.inputs import beyond_positions, not_columns, outside_page, unknown_segments
 from hf_modeling.layers.base import META, Embedding, Layer, Linear
 
 if TYPE_CHECKING:
@@ -143,6 +143,55 @@ class TokenTypesLayer(nn.Module):
         nn.init.normal_(self.weight, std=std)
 
 
+@final
+class TypeColumnsLayer(nn.Module):
+    """Trained vectors for several segments of each token, summed."""
+
+    def __init__(self, counts: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(TokenTypesLayer(count, width) for count in counts)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, token_type_ids: Tensor | None) -> Tensor: ...
+
+    def forward(self, token_type_ids: Tensor | None) -> Tensor:
+        """(B, T, D) for ids (B, T, kinds); without ids the first segments' vectors, which fit any shape."""
+        if token_type_ids is not None and token_type_ids.shape[2:] != (len(self.tables),):
+            raise not_columns(token_type_ids, len(self.tables))
+        columns = None if token_type_ids is None else token_type_ids.unbind(-1)
+        parts = [table(None if columns is None else columns[kind]) for kind, table in enumerate(self.tables)]
+        return torch.stack(parts).sum(0)
+
+
+@final
+class CellPositionsLayer(PositionLayer):
+    """A trained vector for each position within a cell, or within the question; the last one beyond the table."""
+
+    COLUMN, ROW, ROWS = 1, 2, 1 << 16
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, width, device=META))
+
+    def forward(self, step: Step, dtype: torch.dtype) -> Tensor:
+        given, types_BTK = step.more.get("position_ids"), step.more.get("token_type_ids")
+        if given is not None:
+            return self.weight[given]
+        order_BT = step.positions_BT.expand(step.batch, -1)
+        if types_BTK is not None:
+            cell_BT = types_BTK[..., self.COLUMN] * self.ROWS + types_BTK[..., self.ROW]
+            same_BTT = cell_BT[:, :, None] == cell_BT[:, None, :]
+            if step.new_valid_BT is not None:
+                same_BTT = same_BTT & step.new_valid_BT[:, None, :]
+            # Each token's distance from the first of its cell; padding, which has none, counts from itself.
+            order_BT = order_BT - torch.where(same_BTT, order_BT[:, None, :], order_BT[:, :, None]).amin(-1)
+        return self.weight[order_BT.clamp(max=self.weight.shape[0] - 1)]
+
+    def init_weights(self, std: float) -> None:
+        nn.init.normal_(self.weight, std=std)
+
+
 class AddedLayer(nn.Module):
     """Vectors (B, T, D) for an input that some family has beside its token ids, found in `step.more`.
 
@@ -209,7 +258,7 @@ class Stem(nn.Module):
     def __init__(
         self,
         project_in: Linear | None,
-        token_types: TokenTypesLayer | None,
+        token_types: TokenTypesLayer | TypeColumnsLayer | None,
         positions: PositionLayer | None,
         norm: Layer | None,
         dropout: float,

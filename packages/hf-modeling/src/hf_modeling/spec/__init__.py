@@ -50,6 +50,7 @@ from hf_modeling.spec.disentangled import DisentangledAttention
 from hf_modeling.spec.embed import (
     Added,
     Boxes,
+    CellPositions,
     Embed,
     EmbedScale,
     LearnedPositions,
@@ -57,6 +58,7 @@ from hf_modeling.spec.embed import (
     Positions,
     SinusoidPositions,
     SinusoidTable,
+    TypeColumns,
     Types,
 )
 from hf_modeling.spec.ffn import ChannelMix, DualFfn, Ffn, GatedMlp, Mlp
@@ -123,6 +125,7 @@ from hf_modeling.spec.special import (
     Mlstm,
     Rwkv,
 )
+from hf_modeling.spec.table import AnswerSupervision, TableHead
 
 __all__ = [
     "Activation",
@@ -130,6 +133,7 @@ __all__ = [
     "AfterSeparators",
     "Alibi",
     "AnswerHead",
+    "AnswerSupervision",
     "Attention",
     "AttentionBesideMamba",
     "BeforeSeparator",
@@ -141,6 +145,7 @@ __all__ = [
     "Boxes",
     "BucketBias",
     "Causal",
+    "CellPositions",
     "ChannelMix",
     "ChosenSigmoid",
     "ChosenSoftmax",
@@ -253,8 +258,10 @@ __all__ = [
     "Sum",
     "SumRenorm",
     "Summaries",
+    "TableHead",
     "TextHead",
     "TokenHead",
+    "TypeColumns",
     "Types",
     "Weighted",
     "WideSum",

@@ -49,7 +49,14 @@ class SinusoidTable:
     saved: bool = True
 
 
-Positions = LearnedPositions | SinusoidPositions | SinusoidTable
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellPositions:
+    """A trained vector per position, counted anew in each cell of a table: tokens of one column and row (TAPAS)."""
+
+    count: int
+
+
+Positions = CellPositions | LearnedPositions | SinusoidPositions | SinusoidTable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +90,13 @@ Added = Types | Boxes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TypeColumns:
+    """Several segments for each token, `token_type_ids` (B, T, kinds), with as many trained vectors for each kind."""
+
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Embed:
     """Token embeddings and what is added to them before the first block.
 
@@ -95,7 +109,7 @@ class Embed:
     dim: int | None = None
     scale: EmbedScale | None = None
     positions: Positions | None = None
-    token_types: int | None = None
+    token_types: int | TypeColumns | None = None
     added: tuple[Added, ...] = ()
     norm: Norm | None = None
     norm_at: Literal["end", "before_positions"] = "end"

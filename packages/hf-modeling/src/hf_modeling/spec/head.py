@@ -9,6 +9,7 @@ from hf_modeling.spec.activation import PlainActivation
 from hf_modeling.spec.ffn import Mlp
 from hf_modeling.spec.norm import Norm
 from hf_modeling.spec.sparse import GlobalTokens
+from hf_modeling.spec.table import TableHead
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +79,8 @@ class AnswerHead:
 class EncoderHeads:
     """What judges texts, choices among texts, pairs of sentences, tokens, and answers' first and last tokens.
 
-    `detector` is what states pass through before the score of a token that may have been replaced (ELECTRA).
+    `detector` is what states pass through before the score of a token that may have been replaced (ELECTRA),
+    `table` says how questions about tables are answered (TAPAS).
     """
 
     text: TextHead = TextHead()
@@ -87,3 +89,4 @@ class EncoderHeads:
     token: TokenHead = TokenHead()
     answer: AnswerHead = AnswerHead()
     detector: HeadTransform | None = None
+    table: TableHead | None = None

@@ -36,6 +36,7 @@ HEADS = frozenset(
         "qa_outputs",
         "score",
         "seq_relationship",
+        "table_head",
     }
 )
 """First segments, with the base model's own taken off, of parts that one task has and another lacks."""
