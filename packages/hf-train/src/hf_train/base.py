@@ -29,7 +29,6 @@ from hf_train.groups import decays, parameter_groups
 from hf_train.losses import LossFunction, loss_rule
 from hf_train.memory import MemoryTracker
 from hf_train.optim import make_optimizer
-from hf_train.outputs import EvalPrediction
 from hf_train.precision import precision_of
 from hf_train.prepare import (
     call_model_init,
@@ -43,7 +42,8 @@ from hf_train.step import Share
 from hf_train.strategies import strategy_for
 from hf_train.uploads import Uploads
 
-Metric = Callable[[EvalPrediction], Mapping[str, float]] | StreamingMetric
+Metric = Callable[..., Mapping[str, float]] | StreamingMetric
+"""From an `EvalPrediction` to numbers by name; with `batch_eval_metrics` also told `compute_result`."""
 Collator = Callable[[list[Any]], Mapping[str, Any]]
 
 

@@ -21,6 +21,7 @@ from hf_train.arguments.plain import json_value
 from hf_train.callbacks import TRAINER_STATE_NAME, Event, Logs, SaveOnSignalCallback, TrainerState
 from hf_train.card import training_card
 from hf_train.checkpoint import checkpoints, remove_checkpoint
+from hf_train.data.batches import own_randomness
 from hf_train.errors import ArgumentsError, LabelRangeError
 from hf_train.evaluation.gather import mapped
 from hf_train.greedy import GreedyLR
@@ -103,7 +104,9 @@ def evaluating(trainer: Trainer, loader: Iterable[Any]) -> Iterator[None]:
     trainer.callback_handler.eval_dataloader = loader
     share, trainer.share = trainer.share, None
     try:
-        yield
+        # What evaluation draws, to load data or to sample, is not missing in training afterwards.
+        with own_randomness():
+            yield
     finally:
         trainer.share = share
         if trainer.is_in_train:
