@@ -18,6 +18,17 @@ def codec(config: BitNetQuantConfig, place: Place, beside: Beside | None = None)
     return BitNetPacked(multiplied=config.linear_class == "autobitlinear", norm_eps=eps)
 
 
+def create(config: BitNetQuantConfig, place: Place) -> Codec | None:
+    """The layer's format. Raises QuantizationConfigError for online layers that a family's files keep otherwise."""
+    if is_online(config) and not all(name.endswith(place.module) for name in place.memory):
+        raise QuantizationConfigError(
+            f"{place.module}: this family's files keep the weight in another layout than the model does, and rounding "
+            "at every call needs the whole weight as it is in the file",
+            fix='use quantization_mode="offline"',
+        )
+    return codec(config, place)
+
+
 def is_online(config: BitNetQuantConfig) -> bool:
     """Whether the checkpoint holds plain weights, which are rounded at every call. Raises QuantizationConfigError."""
     online = config.linear_class == "autobitlinear" and config.quantization_mode == "online"
@@ -35,7 +46,7 @@ BITNET = Method(
     config=BitNetQuantConfig,
     suffixes=frozenset({"weight", "weight_scale", "rms_norm.weight"}),
     packed=codec,
-    create=codec,
+    create=create,
     on_load=is_online,
     skip=lambda config: Skip(patterns=config.modules_to_not_convert),
 )

@@ -99,6 +99,7 @@ MODELOPT = Method(
     name="modelopt",
     config=ModelOptConfig,
     suffixes=NVFP4.suffixes,
+    stacked=frozenset({"", "_scale"}),
     packed=modelopt_packed,
     create=modelopt_create,
     skip=modelopt_skip,
