@@ -19,7 +19,7 @@ from hf_quant.create import Target, choose_codecs, needs_data, units_of
 from hf_quant.errors import AlreadyQuantizedError, QuantizationConfigError
 from hf_quant.method import Beside, Method
 from hf_quant.methods import find_method
-from hf_quant.move import logical
+from hf_quant.move import gathered_plain, logical
 from hf_quant.places import Places
 from hf_quant.quantizer import CodecQuantizer
 from hf_quant.report import Line, QuantizationReport
@@ -54,7 +54,7 @@ def quantize_model(
 ) -> QuantizationReport:
     """Pack the weights of a plain model in place, by a method that needs no data; the receipt.
 
-    Layers are packed one after the other: beside the model there is at most one weight in memory. `measure`
+    Layers are packed one after the other, those together that a checkpoint joins. `measure`
     compares each weight with what it became. Raises CalibrationNeededError, QuantizationConfigError,
     PackingError, NonFiniteError, AlreadyQuantizedError.
     """
@@ -62,8 +62,8 @@ def quantize_model(
     if method.create is None and model.quantizer is None:
         raise needs_data(method)
     conversion = Conversion(model, config)
-    for site in conversion.sites:
-        conversion.round(site.module, measure=measure)
+    while sites := conversion.sites:
+        conversion.round(sites[0].module, measure=measure)
     return conversion.finish()
 
 
@@ -109,13 +109,23 @@ class Conversion:
         return self._slot_name(module)[1].detach()
 
     def round(self, module: str, *, measure: bool = True) -> None:
-        """Pack one site without looking at data. Raises NonFiniteError, PackingError."""
-        weight = self.plain_weight(module)
-        parts = pack(module, self._units[module].codec, weight)
-        error = (
-            relative_error(weight, self._units[module].codec, parts, self._shape(module)) if measure else None
-        )
-        self.put(module, parts, error=error)
+        """Pack a site without looking at data, and with it the others that a checkpoint joins it with.
+
+        Raises NonFiniteError, PackingError.
+        """
+        unit, codec = self._units[module], self._units[module].codec
+        modules = [module_of(name.removeprefix(self._places.prefix)) for name in unit.memory]
+        plain = [self.plain_weight(name) for name in modules]
+        regroup = unit.regroup
+        packed: list[Tensor] = []
+        for made in regroup.to_disk:
+            whole = pack(module, codec, plain[0] if regroup.is_identity else gathered_plain(plain, made))
+            packed += [whole[name] for name in regroup.names]
+        tensors, count = regroup.forward(packed), len(regroup.names)
+        for i, (name, weight) in enumerate(zip(modules, plain, strict=True)):
+            parts = dict(zip(regroup.names, tensors[i * count : (i + 1) * count], strict=True))
+            error = relative_error(weight, codec, parts, tuple(weight.shape)) if measure else None
+            self.put(name, parts, error=error)
 
     def put(self, module: str, parts: Parts, *, error: float | None = None) -> None:
         """Replace the layer of a site by one that holds these parts."""

@@ -180,6 +180,16 @@ def _rows_of(codec: Codec, shape: Shape, name: str) -> Rows | None:
     return (codec.rows(shape[-2:]) or {}).get(name)
 
 
+def gathered_plain(weights: Sequence[Tensor], made: Gathered) -> Tensor:
+    """The same for plain weights: rows of theirs, joined."""
+    flat = [weight.reshape(-1, *weight.shape[-2:]) for weight in weights]
+    matrices = [
+        torch.cat([flat[run.weight][run.matrix, run.start : run.stop] for run in runs])
+        for runs in made.matrices
+    ]
+    return torch.stack(matrices).view(made.shape)
+
+
 def _piece(codec: Codec, weights: Sequence[Parts], shapes: Sequence[Shape], name: str, run: Run) -> Tensor:
     """What one part holds of a run of rows."""
     shape, part = shapes[run.weight], weights[run.weight][name]
