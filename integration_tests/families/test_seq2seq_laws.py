@@ -1,9 +1,11 @@
 """Laws of encoder-decoders that need no peer: prints as they were read, tables that conserve, wrong facts that show."""
 
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from hf_config import config_class
 from hf_modeling.classes import model_class
+from hf_modeling.export import export_code
 from hf_modeling.families import FAMILIES, find_family
 from hf_modeling.families.family import Task
 from hf_modeling.heads.conditional_generation import ConditionalGeneration
@@ -281,3 +284,25 @@ def test_crossed_layers_are_what_they_say() -> None:
     assert isinstance(
         find_family("marian").spec(right_model("marian").config).encoder.embed.positions, SinusoidTable
     )
+
+
+@pytest.mark.parametrize("row", SEQ2SEQ_ROWS, ids=lambda row: row.name)
+def test_exported_file_has_the_same_logits(
+    row: Seq2SeqRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, texts = right_model(row.name), random_texts(row)
+    model.save_pretrained(tmp_path)
+    module = ModuleType("exported")
+    monkeypatch.setitem(sys.modules, "exported", module)  # where dataclasses look up their module
+    exec(compile(export_code(model.config), f"exported_{row.name}.py", "exec"), module.__dict__)
+    exported = module.load(str(tmp_path))
+    cache = exported.new_cache()
+    with torch.no_grad():
+        expected = model(**texts.inputs()).logits
+        whole = exported(texts.ids, texts.decoder_ids, attention_mask=texts.mask)
+        steps = [
+            exported(texts.ids, part, attention_mask=texts.mask, cache=cache)
+            for part in texts.decoder_ids.split(4, dim=1)
+        ]
+    assert relative_error(whole, expected) < 1e-5
+    assert relative_error(torch.cat(steps, dim=1), expected) < 1e-5

@@ -21,9 +21,9 @@ from hf_modeling.classes import model_class
 from hf_modeling.errors import SpecError
 from hf_modeling.export.bundle import Bundle, parse
 from hf_modeling.export.prune import Prune
-from hf_modeling.export.templates import DECODER, ENCODER, LOAD
+from hf_modeling.export.templates import DECODER, ENCODER, LOAD, SEQ2SEQ, TIE, TIE_SEQ2SEQ
 from hf_modeling.families import find_family
-from hf_modeling.spec import Block, DecoderSpec, EncoderHeads, EncoderSpec, StackSpec
+from hf_modeling.spec import Block, DecoderSpec, EncoderHeads, EncoderSpec, ModelSpec, Seq2SeqSpec
 from hf_modeling.weights.ops import Same
 from hf_modeling.weights.plan import Step, plan_save
 from hf_modeling.weights.slots import find_slots
@@ -52,6 +52,12 @@ ROOTS = (
     ("hf_modeling.step", "begin"),
     ("hf_modeling.init", "allocate"),
 )
+BOTH_ROOTS = (
+    ("hf_modeling.cache", "EncoderDecoderCache"),
+    ("hf_modeling.source", "source_of"),
+    ("hf_modeling.step", "Step"),
+)
+"""What encoder-decoders need beside the others."""
 OPTIONAL = {
     "build_per_layer": "embed.per_layer",
     "build_relative": "relative",
@@ -68,10 +74,10 @@ ORDER = (
     "hf_modeling.spec.latent",
     "hf_modeling.spec.linear",
     "hf_modeling.spec.special",
+    "hf_modeling.spec.local",
     "hf_modeling.spec.relative",
     "hf_modeling.spec.disentangled",
     "hf_modeling.spec.sparse",
-    "hf_modeling.spec.local",
     "hf_modeling.spec.cross",
     "hf_modeling.spec.mixer",
     "hf_modeling.spec.moe",
@@ -79,6 +85,7 @@ ORDER = (
     "hf_modeling.spec.block",
     "hf_modeling.spec",
     "hf_modeling.masks",
+    "hf_modeling.source",
     "hf_modeling.cache.states",
     "hf_modeling.cache",
     "hf_modeling.weights.ops",
@@ -89,6 +96,7 @@ ORDER = (
     "hf_modeling.layers.activation",
     "hf_modeling.layers.rope",
     "hf_modeling.layers.attend",
+    "hf_modeling.layers.relative",
     "hf_modeling.layers",
     "hf_modeling.build",
     "hf_modeling.heads",
@@ -117,21 +125,21 @@ INSTEAD = {
 
 
 def export_code(config: PreTrainedConfig) -> str:
-    """The Python source of the causal or masked language model that `config` describes, in one file.
+    """The Python source of the language model that `config` describes, in one file.
 
     It needs PyTorch, and safetensors to load a folder: `load(folder)` gives a module that maps ids (B, T) to
-    logits (B, T, V). Raises SpecError for a family without such a model.
+    logits (B, T, V), of encoder-decoders ids (B, S) and the decoder's (B, T). Raises SpecError for a family
+    without such a model.
     """
     family = find_family(config.model_type)
-    task: Task = "causal-lm" if "causal-lm" in family.classes else "masked-lm"
-    spec = family.spec(config)
-    if task not in family.classes or not isinstance(spec, DecoderSpec | EncoderSpec):
+    tasks: tuple[Task, ...] = ("causal-lm", "masked-lm", "seq2seq-lm")
+    task = next((one for one in tasks if one in family.classes), None)
+    if task is None:
         raise SpecError(
-            f"{config.model_type!r} has neither a causal nor a masked language model, and only these are exported",
-            fix="export a decoder, or an encoder that fills gaps",
+            f"{config.model_type!r} has no language model, and only these are exported",
+            fix="export a decoder, an encoder that fills gaps, or an encoder-decoder",
         )
-    # Heads that judge stay out: the file holds the language model.
-    spec = replace(spec, heads=EncoderHeads(), pooler=None) if isinstance(spec, EncoderSpec) else spec
+    spec = _without_judges(family.spec(config))
     layout = list(_layout(config, task))
     values = list(_parts(spec))
     specs = _classes("hf_modeling.spec")
@@ -149,7 +157,7 @@ def export_code(config: PreTrainedConfig) -> str:
         made |= found
     idle = _classes("hf_modeling.layers") | _classes("hf_modeling.cache") | specs
     bundle = _bundle(spec, layout, Prune(unused | (idle - running.names), known), annotations=True)
-    body = _model(spec) + "\n" + LOAD
+    body = _model(spec) + "\n" + LOAD + (TIE_SEQ2SEQ if isinstance(spec, Seq2SeqSpec) else TIE)
     title = f'"""{family.classes[task]}: one model in one file, from PyTorch alone."""'
     pieces = (
         title,
@@ -162,8 +170,32 @@ def export_code(config: PreTrainedConfig) -> str:
     return "\n\n".join(pieces)
 
 
-def _model(spec: StackSpec) -> str:
+def _without_judges(spec: ModelSpec) -> ModelSpec:
+    """The spec without heads that judge: the file holds the language model."""
+    match spec:
+        case EncoderSpec():
+            return replace(spec, heads=EncoderHeads(), pooler=None)
+        case Seq2SeqSpec():
+            return replace(spec, encoder=replace(spec.encoder, heads=EncoderHeads(), pooler=None))
+        case _:
+            return spec
+
+
+def _stacks(spec: ModelSpec) -> tuple[EncoderSpec | DecoderSpec, ...]:
+    return (spec.encoder, spec.decoder) if isinstance(spec, Seq2SeqSpec) else (spec,)
+
+
+def _model(spec: ModelSpec) -> str:
     """The class of the model, written for what the spec has."""
+    if isinstance(spec, Seq2SeqSpec):
+        biased = any(stack.relative is not None for stack in _stacks(spec))
+        made = "None if spec.relative is None else build_relative(spec.relative, spec.width)"
+        head = spec.decoder.head
+        return SEQ2SEQ.format(
+            relative=made if biased else "None",
+            transform="None" if head.transform is None else "build_transform(head.transform, width)",
+            logits_bias="LogitsBias(self.lm_head.out_features)" if spec.logits_bias else "None",
+        )
     transform = "None" if spec.head.transform is None else "build_transform(SPEC.head.transform, width)"
     relative = "None" if spec.relative is None else "build_relative(SPEC.relative, SPEC.width)"
     if isinstance(spec, EncoderSpec):
@@ -173,12 +205,15 @@ def _model(spec: StackSpec) -> str:
     return DECODER.format(transform=transform, per_layer=per_layer)
 
 
-def _bundle(spec: StackSpec, layout: Sequence[Reading], prune: Prune, *, annotations: bool) -> Bundle:
+def _bundle(spec: ModelSpec, layout: Sequence[Reading], prune: Prune, *, annotations: bool) -> Bundle:
     bundle = Bundle(prune, ORDER, INSTEAD, annotations)
-    absent = {name for name, path in OPTIONAL.items() if _at(spec, path) is None}
+    stacks = _stacks(spec)
+    absent = {name for name, path in OPTIONAL.items() if all(_at(one, path) is None for one in stacks)}
     if isinstance(spec, EncoderSpec):
         absent |= {"DynamicCache", "states_of"}
-    for module, name in ROOTS:
+    if isinstance(spec, Seq2SeqSpec) and spec.logits_bias:
+        bundle.need("hf_modeling.heads.conditional_generation", "LogitsBias")
+    for module, name in (*ROOTS, *(BOTH_ROOTS if isinstance(spec, Seq2SeqSpec) else ())):
         if name not in absent:
             bundle.need(module, name)
     for value in _parts(spec):
@@ -189,15 +224,25 @@ def _bundle(spec: StackSpec, layout: Sequence[Reading], prune: Prune, *, annotat
     return bundle
 
 
-def _literal(spec: StackSpec) -> str:
+def _literal(spec: ModelSpec) -> str:
     """The spec as an expression; blocks that are alike are written once."""
     names: dict[Block, str] = {}
-    for block in spec.blocks:
-        names.setdefault(block, f"BLOCK_{len(names)}")
+    for stack in _stacks(spec):
+        for block in stack.blocks:
+            names.setdefault(block, f"BLOCK_{len(names)}")
     lines = [f"{name} = {_source(block)}" for block, name in names.items()]
-    whole = _source(replace(spec, blocks=()))
-    order = ", ".join(names[block] for block in spec.blocks)
-    return "\n".join([*lines, "SPEC = " + whole.replace("blocks=()", f"blocks=({order},)")])
+    whole = _source(_without_blocks(spec))
+    for stack in _stacks(spec):  # in the order in which they are written
+        order = ", ".join(names[block] for block in stack.blocks)
+        whole = whole.replace("blocks=()", f"blocks=({order},)", 1)
+    return "\n".join([*lines, "SPEC = " + whole])
+
+
+def _without_blocks(spec: ModelSpec) -> ModelSpec:
+    if isinstance(spec, Seq2SeqSpec):
+        encoder, decoder = replace(spec.encoder, blocks=()), replace(spec.decoder, blocks=())
+        return replace(spec, encoder=encoder, decoder=decoder)
+    return replace(spec, blocks=())
 
 
 def _source(value: object) -> str:
