@@ -12,7 +12,7 @@ from tools.workspace import ROOT
 
 pytestmark = [
     pytest.mark.parity,
-    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),  # of what the peer imports
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of what the peer imports
 ]
 
 
