@@ -69,7 +69,7 @@ def test_a_sequence_that_does_not_fall_into_chunks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "why"), [(HYBRID, "GatedDelta carries a state"), (DISTANCES, "a bias by distance")]
+    ("case", "why"), [(HYBRID, "GatedDelta reads its neighbours in order"), (DISTANCES, "a bias by distance")]
 )
 def test_models_whose_sequences_cannot_be_cut(case: Case, why: str) -> None:
     plan = make_plan(class_of(case), config_of(case), ParallelSpec(cp=2))

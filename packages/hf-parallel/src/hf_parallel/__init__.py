@@ -1,20 +1,45 @@
 """Data, tensor, context, pipeline and expert parallelism for hf-modeling.
 
-This version defines what a layout is: how many ways each axis splits the work, as a value.
+A `ParallelSpec` says how many ways each axis splits the work, `ParallelDims` puts it on the processes there are,
+`parallelize` or `load_parallel` gives each its share of a model, and `train_step` runs a step on all of them.
 """
 
-from hf_parallel.errors import LaunchError, LayoutError, LayoutMismatchError, Problem
+from hf_parallel.errors import LaunchError, LayoutError, LayoutMismatchError, Problem, RanksDisagreeError
+from hf_parallel.gradients import clip_gradients, global_norm
+from hf_parallel.load import load_parallel
 from hf_parallel.mesh import ParallelDims, process_group
+from hf_parallel.options import ParallelOptions
+from hf_parallel.parallel import Parallel, parallelize
+from hf_parallel.plan import Plan, make_plan
+from hf_parallel.record import recording
+from hf_parallel.sampler import ShardedSampler
+from hf_parallel.save import save_parallel
 from hf_parallel.spec import AXES, Axis, ParallelSpec
+from hf_parallel.step import Batch, StepResult, train_step
 
 __all__ = [
     "AXES",
     "Axis",
+    "Batch",
     "LaunchError",
     "LayoutError",
     "LayoutMismatchError",
+    "Parallel",
     "ParallelDims",
+    "ParallelOptions",
     "ParallelSpec",
+    "Plan",
     "Problem",
+    "RanksDisagreeError",
+    "ShardedSampler",
+    "StepResult",
+    "clip_gradients",
+    "global_norm",
+    "load_parallel",
+    "make_plan",
+    "parallelize",
     "process_group",
+    "recording",
+    "save_parallel",
+    "train_step",
 ]

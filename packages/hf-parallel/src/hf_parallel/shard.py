@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     CPUOffloadPolicy,
@@ -25,6 +25,7 @@ from torch.distributed.tensor import Shard
 
 from hf_modeling.arguments import DTYPES
 from hf_modeling.layers.moe import ExpertsLayer, MoeLayer
+from hf_modeling.step import Step
 from hf_modeling.weights.match import Patterns
 from hf_modeling.weights.slots import Slot, find_slots
 from hf_parallel.mesh import ParallelDims
@@ -34,6 +35,7 @@ from hf_parallel.placements import Cut, Holding, holding
 from hf_parallel.plan import Plan
 from hf_parallel.regions import numel, put
 from hf_parallel.weights import Weights
+from hf_parallel.wrap import Forward, around
 
 
 @final
@@ -155,6 +157,7 @@ class Sharder:
         precision = MixedPrecisionPolicy(
             param_dtype=None if options.param_dtype is None else DTYPES[options.param_dtype],
             reduce_dtype=None if options.reduce_dtype is None else DTYPES[options.reduce_dtype],
+            cast_forward_inputs=False,  # what comes in was made by weights of that type already
         )
         offload = (
             CPUOffloadPolicy(pin_memory=self.dims.device.type == "cuda")
@@ -162,6 +165,8 @@ class Sharder:
             else OffloadPolicy()
         )
         reshard = self.plan.layout.pp == 1 if options.reshard == "auto" else options.reshard
+        if unit.path and not isinstance(unit.module, ExpertsLayer):
+            around(unit.module, _reveal)
         # Numbers without an axis cannot be sharded; their gradients are added up with the step's other ones.
         scalars = {p for p in unit.module.parameters() if p.ndim == 0}
         fully_shard(
@@ -174,9 +179,36 @@ class Sharder:
             ignored_params=scalars or None,
         )
         assert isinstance(unit.module, FSDPModule), "fully_shard makes it one"
+        if unit.path and not isinstance(unit.module, ExpertsLayer):
+            unit.module.register_forward_pre_hook(_hide, prepend=True)  # before FSDP's own
         # Losses are divided by the tokens of the whole step, so gradients are sums, never means.
         unit.module.set_gradient_divide_factor(1.0)
         unit.module.set_force_sum_reduction_for_comms(True)
+
+
+@final
+class _Hidden:
+    """A step that FSDP does not look into.
+
+    It would find tensors with gradients there, such as keys that layers share, put others in their place, and
+    give the block a copy of the step: what the block then writes into it, later blocks would not see.
+    """
+
+    __slots__ = ("step",)
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+
+def _hide(module: nn.Module, args: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple(_Hidden(arg) if isinstance(arg, Step) else arg for arg in args)
+
+
+def _reveal(inner: Forward) -> Forward:
+    def forward(h_BTD: Tensor, hidden: _Hidden, *others: object) -> Tensor:
+        return inner(h_BTD, hidden.step, *others)
+
+    return forward
 
 
 def shard_dim(module: nn.Module, shape: tuple[int, ...], ways: int) -> int:

@@ -272,7 +272,9 @@ def _join_vocabulary(
         later = options.sequence and plain
         embedding = VocabularyEmbedding(own, first, plan.vocabulary, plan.padding_id, group, join=not later)
         home.add_module("embed_tokens", embedding)
-    fused = "lm_head" in split and model._modules.get("lm_transform") is None
+    # Where logits follow the last norm at once, joining the stream and entering the head are one.
+    between = (model._modules.get("lm_transform"), home._modules.get("project_out"))
+    fused = "lm_head" in split and all(part is None for part in between)
     if options.sequence:
         _cut_stream(home, table in split and plain, fused, group)
     if "lm_head" in split:

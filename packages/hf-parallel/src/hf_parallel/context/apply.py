@@ -19,12 +19,14 @@ from hf_modeling.spec import (
     ChannelMix,
     Crossed,
     DecoderSpec,
+    DifferentialAttention,
     DynamicScaling,
     EncoderSpec,
     LatentAttention,
     LongRopeScaling,
     MaskRule,
     MixerOnly,
+    MixtureOfAttention,
     ModelSpec,
     Rope,
     ScaledSandwich,
@@ -97,10 +99,14 @@ def context_problems(spec: ModelSpec, kind: ContextKind) -> Iterator[Problem]:
                         where=f"{where}.self_attn", rule="an index chooses its keys", instead="leave cp out"
                     )
                 yield from _of_rope(mixer.rope, f"{where}.self_attn")
+                yield from _of_dropout(mixer.dropout, f"{where}.self_attn", kind)
+            case DifferentialAttention() | MixtureOfAttention():
+                yield from _of_rope(mixer.rope, f"{where}.self_attn")
+                yield from _of_dropout(mixer.dropout, f"{where}.self_attn", kind)
             case _:
                 yield Problem(
                     where=f"{where}.self_attn",
-                    rule=f"{type(mixer).__name__} carries a state from token to token",
+                    rule=f"{type(mixer).__name__} reads its neighbours in order, or a state they leave",
                     instead="leave cp out, and use tp or dp_shard",
                 )
 
@@ -110,9 +116,13 @@ def _of_attention(spec: Attention, where: str, kind: ContextKind) -> Iterator[Pr
         yield Problem(where=where, rule="an index chooses its keys", instead="leave cp out")
     if spec.alibi is not None:
         yield Problem(where=where, rule="a bias by distance", instead="leave cp out")
-    if spec.dropout and kind == "ring":
-        yield Problem(where=where, rule="dropout on scores", instead="context='gather', or no dropout")
+    yield from _of_dropout(spec.dropout, where, kind)
     yield from _of_rope(spec.rope, where)
+
+
+def _of_dropout(dropout: float, where: str, kind: ContextKind) -> Iterator[Problem]:
+    if dropout and kind == "ring":
+        yield Problem(where=where, rule="dropout on scores", instead="context='gather', or no dropout")
 
 
 def _of_rope(rope: Rope | None, where: str) -> Iterator[Problem]:

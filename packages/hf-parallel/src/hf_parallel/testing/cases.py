@@ -119,6 +119,24 @@ POSITIONS = Case(
     steps=3,
     max_norm=1.0,
 )
+NARROW = Case(
+    model="opt",
+    config={
+        "vocab_size": 61,
+        "hidden_size": 32,
+        "ffn_dim": 46,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 32,
+        "word_embed_proj_dim": 16,
+        "do_layer_norm_before": False,
+        "dropout": 0.0,
+    },
+    class_name="OPTForCausalLM",
+    steps=3,
+    max_norm=1.0,
+)
+"""A table narrower than the stream, with projections into it and out of it."""
 STATES = Case(
     model="bamba",
     config={
@@ -149,4 +167,5 @@ FAMILIES = {
     "distances": DISTANCES,
     "positions": POSITIONS,
     "states": STATES,
+    "narrow": NARROW,
 }
