@@ -13,7 +13,7 @@ from typing import Final, Protocol, final, runtime_checkable
 import torch
 from torch import Tensor
 
-from hf_modeling.packed.memory import clean_mappings, release
+from hf_modeling.packed.memory import Mapping, clean_mappings, release
 from hf_quant.affine import Affine, Integers
 from hf_quant.codec import Parts, Shape
 from hf_quant.linear import Kernel, QuantLinear
@@ -36,10 +36,19 @@ class Accelerated(Protocol):
 
 
 def choose_kernels(layers: Iterable[Quantized]) -> None:
-    """`choose_kernel` for each layer; pages of files that kernels have copies of go back to the system, at once."""
-    copied = [part for layer in layers if _has_kernel(layer) for part in layer.parts().values()]
-    if copied:
-        release(copied, clean_mappings())
+    """`choose_kernel` for each layer; pages of files that a kernel has a copy of go back to the system, each time.
+
+    So memory holds all weights once, and few of them twice; reading a page brings neighbours back, which go at
+    the end. What the process maps is asked for once, which takes longer than a small layer's kernel.
+    """
+    mappings: list[Mapping] | None = None
+    copied: list[Tensor] = []
+    for layer in layers:
+        if _has_kernel(layer):
+            mappings = clean_mappings() if mappings is None else mappings
+            release(layer.parts().values(), mappings)
+            copied += layer.parts().values()
+    release(copied, mappings or [])
 
 
 def _has_kernel(layer: Quantized) -> bool:
