@@ -121,6 +121,7 @@ SEQ2SEQ_ROWS = [
         generate={"decoder_start_token_id": 2, "forced_bos_token_id": 9},
         activation_function="relu",
     ),
+    row("mvp", fairseq_sizes, decoder_start_token_id=2),
     row("plbart", fairseq_sizes, generate={"decoder_start_token_id": 8}),
     row(
         "pegasus",

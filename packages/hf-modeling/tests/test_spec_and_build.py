@@ -19,9 +19,12 @@ from hf_modeling.build import Building, build_block, build_norm, build_stem, bui
 from hf_modeling.init import allocate, initialize
 from hf_modeling.layers.block import join
 from hf_modeling.layers.per_layer import PerLayerInputLayer
+from hf_modeling.source import Source
 from hf_modeling.spec import (
     Attention,
     Block,
+    CrossAttention,
+    Crossed,
     DecoderSpec,
     Embed,
     EmbedScale,
@@ -54,6 +57,7 @@ WIDTH = 8
 NORM = RmsNorm(eps=1e-6)
 MIXER = Attention(heads=2, kv_heads=1, head_dim=4, rope=Rope(theta=100.0, dim=4))
 FFN = GatedMlp(width=12, activation="silu")
+CROSS = CrossAttention(heads=2, head_dim=4)
 SANDWICH = Sandwich(
     mixer=MIXER, mixer_norm=NORM, mixer_output_norm=NORM, ffn=FFN, ffn_norm=NORM, ffn_output_norm=NORM
 )
@@ -69,6 +73,8 @@ BLOCKS: list[Block] = [
     Parallel(mixer=MIXER, mixer_norm=NORM, ffn=FFN, ffn_norm=NORM),
     MixerOnly(mixer=MIXER, norm=NORM),
     FfnOnly(ffn=FFN, norm=NORM),
+    Crossed(block=PreNorm(mixer=MIXER, mixer_norm=NORM, ffn=FFN, ffn_norm=NORM), cross=CROSS, norm=NORM),
+    Crossed(block=NormedSum(mixer=MIXER, mixer_norm=NORM, ffn=FFN, ffn_norm=NORM), cross=CROSS, norm=NORM),
     ScaledSandwich(sandwich=SANDWICH),
     ScaledSandwich(sandwich=SANDWICH, per_layer=PerLayerInput(dim=3, activation="gelu", norm=NORM)),
 ]
@@ -140,6 +146,7 @@ def test_wirings(spec: Block) -> None:
     h = torch.randn(2, 5, WIDTH, generator=torch.Generator().manual_seed(1))
     step = begin(batch=2, new=5, device=CPU)
     step.per_layer_BTLP = torch.randn(2, 5, 1, 3)
+    step.source = Source(torch.randn(2, 7, WIDTH))
     part = dict(block.named_children())
     n1 = part.get("input_layernorm", nn.Identity())
     n2 = part.get("post_attention_layernorm", nn.Identity())
@@ -183,6 +190,14 @@ def test_wirings(spec: Block) -> None:
                 expected = h + mixer(n1(h))
             case FfnOnly():
                 expected = h + ffn(n1(h))
+            case Crossed(block=PreNorm()):
+                a = h + mixer(n1(h))
+                a = a + part["cross_attn"](part["cross_attention_layernorm"](a), step)
+                expected = a + ffn(n2(a))
+            case Crossed():
+                a = n2(h + mixer(h))
+                a = part["cross_attention_layernorm"](a + part["cross_attn"](a, step))
+                expected = part["post_feedforward_layernorm"](a + ffn(a))
             case _:
                 assert_never(spec)
         torch.testing.assert_close(block(h, step), expected)

@@ -136,6 +136,7 @@ FAMILIES: Mapping[str, str] = {
     "mpnet": "MPNet",
     "mpt": "Mpt",
     "mt5": "MT5",
+    "mvp": "Mvp",
     "nanochat": "NanoChat",
     "nemotron": "Nemotron",
     "nemotron_h": "NemotronH",
