@@ -17,7 +17,7 @@ from torch import Tensor
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.errors import PackingError
 from hf_quant.formats import blockwise4 as b4
-from hf_quant.kernels import bitsandbytes_cpu
+from hf_quant.kernels import bitsandbytes_cpu, cuda
 from hf_quant.linear import Kernel
 
 _STATE_BYTES = (
@@ -121,9 +121,18 @@ class BitsAndBytes4Bit:
         return b4.dequantize(parts["weight"], scales(parts, across=self.scales_across), levels, shape, dtype)
 
     def kernel(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Kernel | None:
-        """The library's product where it is installed and wins: few rows in bfloat16, on a CPU that has it."""
+        """The library's product where it is installed and wins: few rows in bfloat16, on a CPU that has it.
+
+        On CUDA our own.
+        """
         N, K = shape
-        fits = dtype == torch.bfloat16 and N % bitsandbytes_cpu.OUTPUTS == 0 and K % b4.BLOCK == 0
+        if K % b4.BLOCK:
+            return None
+        if parts["weight"].is_cuda:
+            codes = parts["weight"].contiguous().view(torch.uint8).view(N, K // 2)
+            blocks = scales(parts, across=self.scales_across).view(N, K // b4.BLOCK)
+            return cuda.four_bit_product(codes, blocks, parts["quant_map"], dtype, low_first=False)
+        fits = dtype == torch.bfloat16 and N % bitsandbytes_cpu.OUTPUTS == 0
         if not fits or parts["weight"].device.type != "cpu" or not bitsandbytes_cpu.is_here():
             return None
         return bitsandbytes_cpu.FourBitProduct(

@@ -12,6 +12,8 @@ from torch import Tensor
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.formats import e2m1
 from hf_quant.formats.checks import require_multiple
+from hf_quant.kernels import cuda
+from hf_quant.linear import Kernel
 
 
 @final
@@ -51,6 +53,12 @@ class Mxfp4:
     def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
         codes = parts["blocks"].flatten(-2) if self.blocked else parts["blocks"]
         return e2m1.dequantize_mx(codes, parts["scales"], dtype)
+
+    def kernel(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Kernel | None:
+        """Our product of few rows, on CUDA."""
+        codes = parts["blocks"].flatten(-2) if self.blocked else parts["blocks"]
+        scales = e2m1.e8m0_scales(parts["scales"])
+        return cuda.four_bit_product(codes, scales, e2m1.levels(), dtype, low_first=True)
 
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
         specs = self.specs(tuple(weight.shape))

@@ -16,6 +16,8 @@ from torch import Tensor
 from hf_quant.codec import Part, Parts, Rows, Shape, Spec, Stored
 from hf_quant.formats import e2m1
 from hf_quant.formats.checks import require_multiple
+from hf_quant.kernels import cuda
+from hf_quant.linear import Kernel
 
 Dialect = Literal["modelopt", "compressed-tensors"]
 
@@ -58,12 +60,21 @@ class Nvfp4:
         return {"weight": Rows(-2), "weight_scale": Rows(-2)}
 
     def dequantize(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Tensor:
-        whole = parts["tensor_scale"].float().reshape(*shape[:-2], 1, 1)
-        scales = parts["weight_scale"].float()
-        scales = scales * whole if self.dialect == "modelopt" else scales / whole
+        scales = self._scales(parts, shape)
         values = e2m1.unpack(parts["weight"]).unflatten(-1, (-1, e2m1.NV_BLOCK))
         made: Tensor = (values * scales[..., None]).to(dtype).flatten(-2)
         return made
+
+    def kernel(self, parts: Parts, shape: Shape, dtype: torch.dtype) -> Kernel | None:
+        """Our product of few rows, on CUDA."""
+        scales = self._scales(parts, shape)
+        return cuda.four_bit_product(parts["weight"], scales, e2m1.levels(), dtype, low_first=True)
+
+    def _scales(self, parts: Parts, shape: Shape) -> Tensor:
+        """What codes are multiplied by, float32."""
+        whole = parts["tensor_scale"].float().reshape(*shape[:-2], 1, 1)
+        scales = parts["weight_scale"].float()
+        return scales * whole if self.dialect == "modelopt" else scales / whole
 
     def quantize(self, weight: Tensor) -> dict[str, Tensor]:
         specs = self.specs(tuple(weight.shape))
