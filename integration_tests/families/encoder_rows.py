@@ -231,6 +231,8 @@ ENCODERS: list[EncoderRow] = [
         tables=TABLES,
         without=("type_vocab_size",),
     ),
+    *three("roformer", {}, {"rotary_value": True}, {"embedding_size": 24}),
+    *three("bert-generation", segments=0, without=("type_vocab_size",)),
 ]
 FIRST = list({row.model_type: row for row in reversed(ENCODERS)}.values())
 """One row of each family: its first."""

@@ -130,6 +130,9 @@ CONTROLS = [
     Control(
         "tapas-1", "columns of their own", having(TableHead, one_column=False), "table-question-answering"
     ),
+    Control("roformer-1", "halves turned, not neighbours", having(Rope, layout="half")),
+    Control("roformer-2", "values not turned", having(Attention, value_rope=None)),
+    Control("roformer-1", "choices by the first token", having(TextHead, reads="first"), "multiple-choice"),
     Control("big_bird-1", "other blocks", having(BlockSparseAttention, block=3)),
     Control("big_bird-1", "the first block counts once", having(BlockSparseAttention, drawn=0)),
     Control("big_bird-1", "embeddings as they are", having(Embed, scale=None)),

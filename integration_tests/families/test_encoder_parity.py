@@ -75,10 +75,13 @@ def built(row: EncoderRow, task: Task, folder: Path) -> Pair:
 
 def vary(peer: nn.Module) -> None:
     """Random weights with norms around one: through norms near zero, texts would all come out alike."""
+    built = {name: tensor.clone() for name, tensor in peer.state_dict().items()}
     fill(peer)
     with torch.no_grad():
         for name, tensor in peer.state_dict().items():
-            if tensor.ndim == 1 and name.endswith("weight"):
+            if name.endswith("embed_positions.weight"):
+                tensor.copy_(built[name])  # sines and cosines, which are no weights
+            elif tensor.ndim == 1 and name.endswith("weight"):
                 tensor.add_(1.0)
 
 
@@ -257,7 +260,10 @@ def test_backends_agree(row: EncoderRow, tmp_path: Path) -> None:
         assert relative_error(mine[:9], its[:9]) < TOLERANCE
 
 
-@pytest.mark.parametrize("row", FIRST, ids=lambda row: row.model_type)
+HEADED = [row for row in FIRST if len(find_family(row.model_type).classes) > 1]
+
+
+@pytest.mark.parametrize("row", HEADED, ids=lambda row: row.model_type)
 def test_gradients_equal_the_peer(row: EncoderRow, tmp_path: Path) -> None:
     family = find_family(row.model_type)
     task: Task = "masked-lm" if "masked-lm" in family.classes else "sequence-classification"

@@ -8,7 +8,11 @@ from hf_modeling.heads.conditional_generation import ConditionalGeneration
 from hf_modeling.heads.masked_lm import MaskedLM, NextSentence, PreTraining
 from hf_modeling.heads.question_answering import QuestionAnswering
 from hf_modeling.heads.replaced_tokens import ReplacedTokens
-from hf_modeling.heads.seq2seq_classification import EncoderTokenClassifier, Seq2SeqQuestionAnswering, Seq2SeqSequenceClassifier
+from hf_modeling.heads.seq2seq_classification import (
+    EncoderTokenClassifier,
+    Seq2SeqQuestionAnswering,
+    Seq2SeqSequenceClassifier,
+)
 from hf_modeling.heads.sequence_classification import SequenceClassifier
 from hf_modeling.heads.table_question_answering import TableQuestionAnswering
 from hf_modeling.seq2seq import Seq2Seq, TextEncoder

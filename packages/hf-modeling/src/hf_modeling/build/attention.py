@@ -252,6 +252,8 @@ def _add_key_value_stages(built: AttentionLayer, spec: Attention, value_dim: int
         norm = build_norm(spec.value_norm, value_dim)
         built.add_module("v_norm", norm)
         values.append(NormalizeHeads(norm))
+    if spec.value_rope is not None:
+        values.append(building.rotary(spec.value_rope).rotate)
     built.value_stages = tuple(values)
 
 

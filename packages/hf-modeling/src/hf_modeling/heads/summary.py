@@ -25,6 +25,8 @@ def summary_of(spec: TextHead) -> Summary:
             return pooled
         case "first":
             return first
+        case "last":
+            return LastToken(None)
         case "mean":
             return mean
         case _:

@@ -131,9 +131,10 @@ class Attention:
     """Grouped-query attention: `heads` queries share `kv_heads` keys and values.
 
     None means absent. `scale` None is head_dim^-1/2; `value_dim` None is head_dim. `clip` bounds projected
-    queries, keys and values; `softcap` squeezes scores by tanh; `sinks` adds one trained logit per head to
-    the softmax that takes weight from every key; `index` chooses among keys; `output_norm` acts before the
-    output projection. `scores` is the dtype of the query-key product, `softmax` that of the normalisation.
+    queries, keys and values; `value_rope` turns values too; `softcap` squeezes scores by tanh; `sinks` adds one
+    trained logit per head to the softmax that takes weight from every key; `index` chooses among keys;
+    `output_norm` acts before the output projection. `scores` is the dtype of the query-key product, `softmax`
+    that of the normalisation.
     """
 
     heads: int
@@ -148,6 +149,7 @@ class Attention:
     kv: KeyValueSource = OwnKeyValue()
     qk_norm: QkNorm | None = None
     value_norm: Norm | None = None
+    value_rope: Rope | None = None
     key_multiplier: float = 1.0
     value_multiplier: float = 1.0
     clip: float | None = None

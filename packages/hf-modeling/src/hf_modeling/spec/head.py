@@ -37,12 +37,12 @@ class LmHead:
 class TextHead:
     """Scores of a whole text: W dropout(transform(dropout(x))), x read from the hidden states.
 
-    `reads` says what x is: the pooler's output, the first real token's state, or the mean of all real tokens.
+    `reads` says what x is: the pooler's output, the first or last real token's state, or the mean of all real tokens.
     `input_dropout` comes before the transform, `dropout` before W. `global_tokens` are those that see all tokens
     where callers do not mark any, in families that have such.
     """
 
-    reads: Literal["pooler", "first", "mean"] = "pooler"
+    reads: Literal["pooler", "first", "last", "mean"] = "pooler"
     transform: HeadTransform | None = None
     input_dropout: float = 0.0
     dropout: float = 0.1
