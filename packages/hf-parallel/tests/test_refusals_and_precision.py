@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hf_modeling.heads.causal_lm import CausalLM
-from hf_parallel import LayoutError, ParallelDims, ParallelSpec
+from hf_parallel import LayoutError, ParallelDims, ParallelSpec, seed_ranks
 from hf_parallel.gradients import clip_gradients, global_norm, gradients
 from hf_parallel.load import load_parallel
 from hf_parallel.options import ParallelOptions
@@ -16,8 +16,19 @@ from hf_parallel.parallel import parallelize
 from hf_parallel.plan import make_plan
 from hf_parallel.save import SaveFailedError, save_parallel
 from hf_parallel.step import train_step
-from hf_parallel.testing.cases import HYBRID, LLAMA, MIXTURE, STATES, TIED
-from hf_parallel.testing.compare import Case, Seen, class_of, config_of, micro_batches, run_case
+from hf_parallel.summary import RunSummary, summarize
+from hf_parallel.testing.cases import HYBRID, LLAMA, MIXTURE, POSITIONS, STATES, TIED
+from hf_parallel.testing.compare import (
+    Case,
+    Seen,
+    class_of,
+    config_of,
+    micro_batches,
+    run_case,
+    shapes_of,
+    take_steps,
+    together,
+)
 from hf_parallel.testing.pool import JobError, Pool
 
 Check = Callable[..., list[Seen]]
@@ -135,3 +146,54 @@ def test_kinds_of_models_that_only_data_parallelism_serves() -> None:
     with pytest.raises(LayoutError, match="is not one stack of layers"):
         make_plan(find_class("BartForConditionalGeneration"), config, ParallelSpec(tp=2))
     assert not issubclass(find_class("BartForConditionalGeneration"), CausalLM)
+
+
+def summary(layout: str) -> tuple[RunSummary, str]:
+    parallel = parallelize(class_of(TIED), config_of(TIED), ParallelDims(ParallelSpec.parse(layout)))
+    made = summarize(parallel, rows_per_rank=2, tokens_per_row=16, accumulate=3)
+    return made, str(made)
+
+
+def test_a_run_is_summed_up(pool: Pool) -> None:
+    ((alone, _),) = pool.run(summary, 1, "")
+    seen = pool.run(summary, 8, "dp_replicate=2,dp_shard=2,tp=2")
+    assert {each.rows for each, _ in seen} == {2 * 4 * 3}
+    assert {each.tokens for each, _ in seen} == {2 * 4 * 3 * 16}
+    assert all(each.parameters == alone.parameters == alone.own_parameters for each, _ in seen)
+    # Two shards of two shares; norms are in every share, and the vocabulary's last rows are padding.
+    assert alone.parameters / 4 < seen[0][0].own_parameters < 0.3 * alone.parameters
+    assert seen[0][1].startswith(
+        "layout      dp_replicate=2,dp_shard=2,tp=2 on 8 processes\nbatch       24 rows"
+    )
+
+
+def with_dropout(layout: str) -> Seen:
+    """Training mode, with dropout between parts and inside of them."""
+    case = replace(
+        POSITIONS, config={**POSITIONS.config, "resid_pdrop": 0.2, "attn_pdrop": 0.2, "embd_pdrop": 0.2}
+    )
+    dims = ParallelDims(ParallelSpec.parse(layout))
+    seed_ranks(dims, 5)
+    parallel = parallelize(class_of(case), config_of(case), dims)
+    parallel.train()
+    return take_steps(case, parallel)
+
+
+def test_dropout_keeps_tensor_parallel_ranks_one_model(pool: Pool) -> None:
+    seen = pool.run(with_dropout, 4, "tp=2,dp_shard=2")
+    assert len({each.loss for each in seen}) == 1
+    # Fails if ranks hold different values of what they should hold alike.
+    whole = together([(each.held, each.parameters) for each in seen], shapes_of(POSITIONS))
+    assert all(bool(tensor.isfinite().all()) for tensor in whole.values())
+    (plain,) = pool.run(run_case, 1, POSITIONS, ParallelSpec(), ParallelOptions())
+    assert abs(seen[0].loss - plain.loss) > 1e-4
+
+
+def drawn() -> float:
+    seed_ranks(ParallelDims(ParallelSpec(dp_shard=2, tp=2)), 3)
+    return float(torch.rand(()))
+
+
+def test_seeds_differ_where_data_does(pool: Pool) -> None:
+    first, second, third, fourth = pool.run(drawn, 4)
+    assert first == second != third == fourth

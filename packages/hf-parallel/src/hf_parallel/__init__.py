@@ -7,7 +7,7 @@ A `ParallelSpec` says how many ways each axis splits the work, `ParallelDims` pu
 from hf_parallel.errors import LaunchError, LayoutError, LayoutMismatchError, Problem, RanksDisagreeError
 from hf_parallel.gradients import clip_gradients, global_norm
 from hf_parallel.load import load_parallel
-from hf_parallel.mesh import ParallelDims, process_group
+from hf_parallel.mesh import ParallelDims, process_group, seed_ranks
 from hf_parallel.options import ParallelOptions
 from hf_parallel.parallel import Parallel, parallelize
 from hf_parallel.plan import Plan, make_plan
@@ -16,6 +16,7 @@ from hf_parallel.sampler import ShardedSampler
 from hf_parallel.save import save_parallel
 from hf_parallel.spec import AXES, Axis, ParallelSpec
 from hf_parallel.step import Batch, StepResult, train_step
+from hf_parallel.summary import RunSummary, summarize
 
 __all__ = [
     "AXES",
@@ -31,6 +32,7 @@ __all__ = [
     "Plan",
     "Problem",
     "RanksDisagreeError",
+    "RunSummary",
     "ShardedSampler",
     "StepResult",
     "clip_gradients",
@@ -41,5 +43,7 @@ __all__ = [
     "process_group",
     "recording",
     "save_parallel",
+    "seed_ranks",
+    "summarize",
     "train_step",
 ]

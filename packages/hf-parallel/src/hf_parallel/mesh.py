@@ -226,4 +226,13 @@ class ParallelDims:
         return self.rank("pp") == 0
 
 
+def seed_ranks(dims: ParallelDims, seed: int) -> None:
+    """Seed torch so that dropout is right: alike on ranks of `tp`, whose streams are one, different on all others."""
+    spec = dims.spec
+    place = ((dims.rank("pp") * spec.dp_replicate + dims.rank("dp_replicate")) * spec.dp_shard) + dims.rank(
+        "dp_shard"
+    )
+    torch.manual_seed(seed * 1_000_003 + place * spec.cp + dims.rank("cp"))
+
+
 CPU = torch.device("cpu")
