@@ -8,7 +8,7 @@ import torch
 from hf_config.quantization import QuantizationConfig
 from hf_modeling.quantizer import QuantizerRequest, find_quantizer
 from hf_modeling.weights.errors import QuantizerMissingError
-from hf_quant import methods
+from hf_quant import METHODS, find_method, methods
 
 
 def request(method: str) -> QuantizerRequest:
@@ -59,3 +59,13 @@ def test_a_method_nobody_reads_is_refused_by_name() -> None:
     with pytest.raises(QuantizerMissingError, match="'gamma-1', which no installed package reads"):
         find_quantizer(request("gamma-1"))
     assert "gamma-1" not in methods()
+
+
+def test_every_method_is_registered_and_found() -> None:
+    assert {name for name, package in methods().items() if package == "hf-quant"} == set(METHODS)
+    for name in METHODS:
+        method = find_method(name)
+        assert method.name == name
+        assert isinstance(
+            method.config(**({} if name != "bitsandbytes" else {"load_in_4bit": True})), method.config
+        )
