@@ -37,29 +37,35 @@ from hf_pipelines.records import (
     RankedDocument,
     RankQuery,
     SentencePairs,
+    SummaryText,
     TextPair,
     TokenEntity,
+    TranslationText,
     ZeroShotLabels,
 )
 from hf_pipelines.registry import TaskEntry, task_name, tasks
 from hf_pipelines.runner import FailedItem
 from hf_pipelines.stats import RunStats
 from hf_pipelines.task import Limits, Task
+from hf_pipelines.tasks.conversational import ConversationalPipeline
 from hf_pipelines.tasks.embedding import EmbeddingPipeline
 from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskPipeline
 from hf_pipelines.tasks.question_answering import QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
+from hf_pipelines.tasks.text2text import SummarizationPipeline, Text2TextPipeline
 from hf_pipelines.tasks.text_classification import LabelScoresPipeline, TextClassificationPipeline
 from hf_pipelines.tasks.text_generation import TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import TextRankingPipeline
 from hf_pipelines.tasks.token_classification import EntityPipeline, TokenClassificationPipeline
+from hf_pipelines.tasks.translation import TranslationPipeline
 from hf_pipelines.tasks.zero_shot import ZeroShotPipeline
 
 __all__ = [
     "Answer",
     "CallOptions",
     "ChatMessage",
+    "ConversationalPipeline",
     "EmbeddingPipeline",
     "EmptyInputError",
     "EntityGroup",
@@ -90,15 +96,20 @@ __all__ = [
     "SentenceHead",
     "SentencePairs",
     "SentenceSimilarityPipeline",
+    "SummarizationPipeline",
+    "SummaryText",
     "Task",
     "TaskEntry",
     "TaskMismatchError",
+    "Text2TextPipeline",
     "TextClassificationPipeline",
     "TextGenerationPipeline",
     "TextPair",
     "TextRankingPipeline",
     "TokenClassificationPipeline",
     "TokenEntity",
+    "TranslationPipeline",
+    "TranslationText",
     "UnknownOptionError",
     "UnknownTaskError",
     "ZeroShotLabels",

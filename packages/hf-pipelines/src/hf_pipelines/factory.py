@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Required, Unpack, cast, overload
+from typing import Any, Literal, Required, TypeAlias, Unpack, cast, overload
 
 from hf_pipelines.entities import GroupStrategy
 from hf_pipelines.errors import OptionValueError
 from hf_pipelines.load import LoadOptions, ModelArg, load_parts
 from hf_pipelines.registry import AnyPipeline, head_choice, task_name, tasks
+from hf_pipelines.tasks.conversational import ConversationalPipeline, ConversationOptions
 from hf_pipelines.tasks.embedding import EmbeddingOptions, EmbeddingPipeline, PoolingArg
 from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskOptions, FillMaskPipeline
 from hf_pipelines.tasks.question_answering import AnswerOptions, QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
+from hf_pipelines.tasks.seq2seq import Seq2SeqOptions
+from hf_pipelines.tasks.text2text import SummarizationPipeline, Text2TextPipeline
 from hf_pipelines.tasks.text_classification import (
     ClassificationOptions,
     LabelScoresPipeline,
@@ -27,8 +30,18 @@ from hf_pipelines.tasks.token_classification import (
     TokenClassificationPipeline,
     TokenOptions,
 )
+from hf_pipelines.tasks.translation import TranslationOptions, TranslationPipeline, named_languages
 from hf_pipelines.tasks.zero_shot import ZeroShotOptions, ZeroShotPipeline
 from hf_pipelines.text import TextOptions
+
+NamedTranslation: TypeAlias = Literal[
+    "translation_en_to_de",
+    "translation_en_to_fr",
+    "translation_en_to_ro",
+    "translation_de_to_en",
+    "translation_fr_to_en",
+]
+"""Pairs that a type checker knows by name; `pipeline_for`, or the options of "translation", take any."""
 
 
 class FeatureArgs(LoadOptions, TextOptions, total=False):
@@ -67,6 +80,18 @@ class LabelScoresArgs(LoadOptions, ClassificationOptions, total=False):
 
 class GenerationArgs(LoadOptions, GenerationOptions, total=False):
     """Arguments of `pipeline("text-generation", ...)`."""
+
+
+class ConversationArgs(LoadOptions, ConversationOptions, total=False):
+    """Arguments of `pipeline("conversational", ...)`."""
+
+
+class Seq2SeqArgs(LoadOptions, Seq2SeqOptions, total=False):
+    """Arguments of `pipeline("text2text-generation", ...)` and `pipeline("summarization", ...)`."""
+
+
+class TranslationArgs(LoadOptions, TranslationOptions, total=False):
+    """Arguments of `pipeline("translation", ...)`."""
 
 
 class RankingArgs(LoadOptions, RankingOptions, total=False):
@@ -141,6 +166,24 @@ def pipeline(
 def pipeline(
     task: Literal["zero-shot-classification"], model: ModelArg | None = None, **options: Unpack[ZeroShotArgs]
 ) -> ZeroShotPipeline: ...
+@overload
+def pipeline(
+    task: Literal["conversational"], model: ModelArg | None = None, **options: Unpack[ConversationArgs]
+) -> ConversationalPipeline: ...
+@overload
+def pipeline(
+    task: Literal["text2text-generation"], model: ModelArg | None = None, **options: Unpack[Seq2SeqArgs]
+) -> Text2TextPipeline: ...
+@overload
+def pipeline(
+    task: Literal["summarization"], model: ModelArg | None = None, **options: Unpack[Seq2SeqArgs]
+) -> SummarizationPipeline: ...
+@overload
+def pipeline(
+    task: Literal["translation"] | NamedTranslation,
+    model: ModelArg | None = None,
+    **options: Unpack[TranslationArgs],
+) -> TranslationPipeline: ...
 def pipeline(task: str, model: ModelArg | None = None, **options: Any) -> AnyPipeline:
     """The pipeline of a task on a model: a Hub id, a local folder, or a loaded model with a `tokenizer`.
 
@@ -161,4 +204,5 @@ def pipeline_for(task: str, model: ModelArg | None, options: Mapping[str, Any]) 
         )
     loading = {name: value for name, value in options.items() if name in LoadOptions.__optional_keys__}
     rest = {name: value for name, value in options.items() if name not in loading}
+    rest = {**named_languages(task), **rest}
     return entry.make(load_parts(model, head_choice(name), cast(LoadOptions, loading)), rest)

@@ -119,3 +119,15 @@ class GeneratedChat(TypedDict):
     """A conversation with the model's turn added."""
 
     generated_text: list[ChatMessage]
+
+
+class SummaryText(TypedDict):
+    """A summary of a text."""
+
+    summary_text: str
+
+
+class TranslationText(TypedDict):
+    """A text in another language."""
+
+    translation_text: str

@@ -13,15 +13,18 @@ from hf_modeling.families.family import Task as Head
 from hf_pipelines.base import Pipeline
 from hf_pipelines.errors import OptionValueError, TaskMismatchError, UnknownTaskError
 from hf_pipelines.load import HeadChoice, Parts
+from hf_pipelines.tasks.conversational import ConversationalPipeline
 from hf_pipelines.tasks.embedding import EmbeddingPipeline
 from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskPipeline
 from hf_pipelines.tasks.question_answering import QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
+from hf_pipelines.tasks.text2text import SummarizationPipeline, Text2TextPipeline
 from hf_pipelines.tasks.text_classification import LabelScoresPipeline, TextClassificationPipeline
 from hf_pipelines.tasks.text_generation import TextGenerationPipeline
 from hf_pipelines.tasks.text_ranking import TextRankingPipeline
 from hf_pipelines.tasks.token_classification import EntityPipeline, TokenClassificationPipeline
+from hf_pipelines.tasks.translation import TranslationPipeline, named_languages
 from hf_pipelines.tasks.zero_shot import ZeroShotPipeline
 
 AnyPipeline: TypeAlias = Pipeline[Any, Any, Any]
@@ -71,6 +74,11 @@ def _tokens(parts: Parts, options: Mapping[str, Any]) -> AnyPipeline:
 
 
 _OWN: Mapping[str, TaskEntry] = {
+    "conversational": TaskEntry(
+        heads={"causal-lm": "causal-lm", "seq2seq-lm": "seq2seq-lm"},
+        make=ConversationalPipeline,
+        suggestion="facebook/blenderbot-400M-distill",
+    ),
     "feature-extraction": TaskEntry(
         heads={"base": "base"}, make=_features, suggestion="sentence-transformers/all-MiniLM-L6-v2"
     ),
@@ -87,6 +95,9 @@ _OWN: Mapping[str, TaskEntry] = {
     "sentence-similarity": TaskEntry(
         heads={"base": "base"}, make=_similarity, suggestion="sentence-transformers/all-MiniLM-L6-v2"
     ),
+    "summarization": TaskEntry(
+        heads={"seq2seq-lm": "seq2seq-lm"}, make=SummarizationPipeline, suggestion="facebook/bart-large-cnn"
+    ),
     "text-classification": TaskEntry(
         heads={"sequence-classification": "sequence-classification"},
         make=_labels,
@@ -102,8 +113,14 @@ _OWN: Mapping[str, TaskEntry] = {
         make=TextRankingPipeline,
         suggestion="cross-encoder/ms-marco-MiniLM-L6-v2",
     ),
+    "text2text-generation": TaskEntry(
+        heads={"seq2seq-lm": "seq2seq-lm"}, make=Text2TextPipeline, suggestion="google/flan-t5-small"
+    ),
     "token-classification": TaskEntry(
         heads={"token-classification": "token-classification"}, make=_tokens, suggestion="dslim/bert-base-NER"
+    ),
+    "translation": TaskEntry(
+        heads={"seq2seq-lm": "seq2seq-lm"}, make=TranslationPipeline, suggestion="Helsinki-NLP/opus-mt-en-fr"
     ),
     "zero-shot-classification": TaskEntry(
         heads={"sequence-classification": "sequence-classification"},
@@ -132,7 +149,7 @@ def tasks() -> Mapping[str, TaskEntry]:
 
 def task_name(task: str) -> str:
     """The full name of a task, aliases resolved. Raises UnknownTaskError with the nearest names."""
-    name = _ALIASES.get(task, task)
+    name = "translation" if named_languages(task) else _ALIASES.get(task, task)
     if name in tasks():
         return name
     known = sorted({*tasks(), *_ALIASES})

@@ -196,7 +196,7 @@ class TextGenerationPipeline(Pipeline[Prompt, Generated, GenerationOptions]):
     option_names: ClassVar[frozenset[str]] = GenerationOptions.__optional_keys__
 
     def __init__(self, parts: Parts, defaults: Mapping[str, object]) -> None:
-        super().__init__(parts, defaults, limits=_limits(parts.model.device))
+        super().__init__(parts, defaults, limits=generation_limits(parts.model.device))
 
     @overload
     def __call__(self, inputs: str, **options: Unpack[GenerationOptions]) -> list[GeneratedText]: ...
@@ -246,33 +246,27 @@ class TextGenerationPipeline(Pipeline[Prompt, Generated, GenerationOptions]):
         given = task.given(batch)
         run = start_run(task.model, batch.input_ids_BT, task.config, given)
         text = TextStream(self.tokenizer, skip_special_tokens=task.skip_special_tokens)
-        return self._pieces(tokens_of(run, given), text)
-
-    def _pieces(self, steps: Iterator[list[int]], text: TextStream) -> Iterator[str]:
-        while True:
-            # Entered for each step, since a consumer may do anything between two of them.
-            with torch.inference_mode():
-                tokens = next(steps, None)
-            piece = text.finish() if tokens is None else text.push(tokens)
-            if piece:
-                yield piece
-            if tokens is None:
-                return
+        return text_pieces(tokens_of(run, given), text)
 
     def _task(self, options: GenerationOptions) -> GenerationTask:
-        model = self.model
-        if not isinstance(model, CausalLM):
-            raise InputTypeError(self.task, "a causal language model", model)
-        return GenerationTask(
-            model=model,
-            tokenizer=self.tokenizer,
-            config=generation_config(model, self.tokenizer, options),
-            options=options,
-            limit=self.parts.limit,
-        )
+        return generation_task(self.task, self.parts, options)
 
     def _is_one(self, inputs: object) -> bool:
         return isinstance(inputs, str) or is_chat(inputs)
+
+
+def generation_task(task: str, parts: Parts, options: GenerationOptions) -> GenerationTask:
+    """One call that continues prompts. Raises what `generation_config` does, InputTypeError for other models."""
+    model = parts.model
+    if not isinstance(model, CausalLM):
+        raise InputTypeError(task, "a causal language model", model)
+    return GenerationTask(
+        model=model,
+        tokenizer=parts.tokenizer,
+        config=generation_config(model, parts.tokenizer, options),
+        options=options,
+        limit=parts.limit,
+    )
 
 
 def generation_config(
@@ -320,7 +314,20 @@ def is_chat(value: object) -> bool:
     return isinstance(value[0], dict) and {"role", "content"} <= value[0].keys()
 
 
-def _limits(device: torch.device) -> Limits:
+def text_pieces(steps: Iterator[list[int]], text: TextStream) -> Iterator[str]:
+    """The text of tokens as they are chosen, in pieces of whole characters."""
+    while True:
+        # Entered for each step, since a consumer may do anything between two of them.
+        with torch.inference_mode():
+            tokens = next(steps, None)
+        piece = text.finish() if tokens is None else text.push(tokens)
+        if piece:
+            yield piece
+        if tokens is None:
+            return
+
+
+def generation_limits(device: torch.device) -> Limits:
     """Few rows at a time, since all of them decode until the longest is finished."""
     if device.type == "cpu":
         return Limits(tokens=2048, rows=8, lookahead=32, overhead=512)
