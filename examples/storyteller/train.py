@@ -107,8 +107,8 @@ def config() -> LlamaConfig:
 
 def trained(options: argparse.Namespace, tokenizer: PreTrainedTokenizer) -> Trainer:
     """The Trainer after training; its folder holds checkpoints and logs."""
-    train = rows(tokenizer, samples(options.stories, seed=0), asked=0.85)
-    held_out = rows(tokenizer, samples(60, seed=1), asked=0.85)
+    train = rows(tokenizer, samples(options.stories, seed=0), asked=0.6)
+    held_out = rows(tokenizer, samples(60, seed=1), asked=0.6)
     arguments = TrainingArguments(
         output_dir=str(options.work),
         max_steps=options.steps,
@@ -186,8 +186,8 @@ teller = pipeline("text-generation", "path/to/storyteller")
 teller([{"role": "user", "content": "Tell me a story about a dragon."}])
 ```"""
 DATA = """Twenty-four thousand small stories and bits of small talk, drawn by `examples/storyteller/stories.py` from
-plots and words that were written for this project. No text of anybody else, and no personal data. One story in
-seven stands alone, the others follow a request. The idea that small stories make small models speak is that of
+plots and words that were written for this project. No text of anybody else, and no personal data. Two stories in
+five stand alone, the others follow a request. The idea that small stories make small models speak is that of
 TinyStories (arXiv 2305.07759); none of its data was used.
 
 ![learning curves](learning_curves.png)"""
