@@ -21,6 +21,7 @@ from hf_train.jobs.rows import read_rows
 from hf_train.jobs.tasks import Labels, Parts, Prepared, model_class, prepare
 from hf_train.trainer import Trainer
 
+# Tasks whose models come with their heads, and the Hub's names of them.
 PIPELINES = {
     "causal-lm": "text-generation",
     "masked-lm": "fill-mask",
@@ -122,9 +123,13 @@ def _model(job: Job, labels: Labels | None) -> Any:
         values = AutoConfig.from_pretrained(place).to_dict() | dict(job.config) | classes
         config = type(AutoConfig.from_pretrained(place)).from_dict(values)
         return auto.from_config(config)
-    # A new head on a pretrained body is what fine-tuning is.
-    fresh = ("classifier.*", "score.*", "qa_outputs.*", "lm_head.*", "cls.*", "pooler.*")
-    return auto.from_pretrained(place, allow_missing=fresh, allow_unexpected=fresh, **classes)
+    if job.task in PIPELINES:
+        return auto.from_pretrained(place)
+    # A new head on a pretrained body is what fine-tuning is, and the old head is left behind.
+    new = ("classifier.*", "score.*", "qa_outputs.*", "*pooler*")
+    return auto.from_pretrained(
+        place, allow_missing=new, allow_unexpected=("cls.*", "lm_head.*", *new), **classes
+    )
 
 
 def _trainer(args: TrainingArguments, model: Any, prepared: Prepared, tokenizer: Any) -> Trainer:
