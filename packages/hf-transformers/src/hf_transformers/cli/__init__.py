@@ -12,6 +12,7 @@ from hf_transformers.cli.chat_command import chat
 from hf_transformers.cli.demo_command import demo
 from hf_transformers.cli.env_command import env
 from hf_transformers.cli.export_command import export_code
+from hf_transformers.cli.plan_command import plan
 from hf_transformers.cli.run_command import run
 from hf_transformers.cli.show_command import show
 from hf_transformers.cli.terminal import errors_console
@@ -31,6 +32,7 @@ app.command()(run)
 app.command()(chat)
 app.command()(train)
 app.command()(show)
+app.command()(plan)
 app.command()(export_code)
 app.command()(env)
 register(app)
