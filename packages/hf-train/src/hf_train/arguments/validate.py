@@ -171,9 +171,12 @@ Conflict = tuple[Callable[[], bool], str, tuple[str, ...], str]
 
 
 def _conflicts(args: TrainingArguments) -> tuple[Conflict, ...]:
-    plateau = args.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
-    best = args.load_best_model_at_end and args.save_strategy != "best"
-    save, evaluate = args.save_steps, args.eval_steps or 1
+    """What fields say against each other: whether it does, what to say, the fields, and what to do."""
+    return (*_of_precision(args), *_of_evaluation(args), *_of_data(args), *_of_devices(args))
+
+
+def _of_precision(args: TrainingArguments) -> tuple[Conflict, ...]:
+    """Between precisions."""
     return (
         (
             lambda: args.fp16 and args.bf16,
@@ -187,6 +190,15 @@ def _conflicts(args: TrainingArguments) -> tuple[Conflict, ...]:
             ("fp16_full_eval", "bf16_full_eval"),
             "set one of them",
         ),
+    )
+
+
+def _of_evaluation(args: TrainingArguments) -> tuple[Conflict, ...]:
+    """Between evaluating, saving and schedules."""
+    plateau = args.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
+    best = args.load_best_model_at_end and args.save_strategy != "best"
+    save, evaluate = args.save_steps, args.eval_steps or 1
+    return (
         (
             lambda: best and args.eval_strategy != args.save_strategy,
             f"load_best_model_at_end needs a checkpoint for each evaluation, and eval_strategy is "
@@ -221,6 +233,12 @@ def _conflicts(args: TrainingArguments) -> tuple[Conflict, ...]:
             ("save_only_model", "load_best_model_at_end"),
             "leave out one of them",
         ),
+    )
+
+
+def _of_data(args: TrainingArguments) -> tuple[Conflict, ...]:
+    """Between options of loading data."""
+    return (
         (
             lambda: args.dataloader_prefetch_factor is not None and args.dataloader_num_workers == 0,
             "dataloader_prefetch_factor is for workers, and dataloader_num_workers is 0",
@@ -240,6 +258,18 @@ def _conflicts(args: TrainingArguments) -> tuple[Conflict, ...]:
             "leave out dataloader_in_order=False",
         ),
         (
+            lambda: bool(set(args.include_for_metrics) - {"inputs", "loss"}),
+            f"include_for_metrics is {list(args.include_for_metrics)}, expected 'inputs' or 'loss'",
+            ("include_for_metrics",),
+            "",
+        ),
+    )
+
+
+def _of_devices(args: TrainingArguments) -> tuple[Conflict, ...]:
+    """Between ways to spread over devices."""
+    return (
+        (
             lambda: sum(map(bool, (args.fsdp, args.deepspeed, args.parallel))) > 1,
             "fsdp, deepspeed and parallel each decide how the model is spread, and more than one is set",
             ("fsdp", "deepspeed", "parallel"),
@@ -250,12 +280,6 @@ def _conflicts(args: TrainingArguments) -> tuple[Conflict, ...]:
             "fsdp_config is given and fsdp is not set",
             ("fsdp_config", "fsdp"),
             "set fsdp=True",
-        ),
-        (
-            lambda: bool(set(args.include_for_metrics) - {"inputs", "loss"}),
-            f"include_for_metrics is {list(args.include_for_metrics)}, expected 'inputs' or 'loss'",
-            ("include_for_metrics",),
-            "",
         ),
         (
             lambda: args.ema_decay is not None and bool(args.fsdp or args.deepspeed),

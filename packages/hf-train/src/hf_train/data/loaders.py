@@ -23,7 +23,7 @@ Collate = Callable[[list[Any]], Any]
 
 def row_count(dataset: object) -> int | None:
     """The length of a map-style dataset; None for one that can only be read from its beginning."""
-    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__"):
+    if isinstance(dataset, IterableDataset) or getattr(dataset, "__getitem__", None) is None:
         return None
     try:
         return len(dataset)  # type: ignore[arg-type]  # what has none raises
