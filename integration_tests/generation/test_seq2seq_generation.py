@@ -228,3 +228,26 @@ def test_a_text_beyond_the_positions(model: ConditionalGeneration, row: Seq2SeqR
         pytest.skip("the others count positions without end")
     with pytest.raises(InputError, match="knows 40 positions"):
         model.generate(torch.full((1, 41), 20), **PLAIN)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_what_layers_looked_at_is_kept(beams: int, model: ConditionalGeneration, texts: Texts) -> None:
+    output = model.generate(
+        texts.ids,
+        attention_mask=texts.mask,
+        **{**PLAIN, "num_beams": beams},
+        return_dict_in_generate=True,
+        output_attentions=True,
+        output_hidden_states=True,
+    )
+    assert output.cross_attentions is not None
+    assert output.attentions is not None
+    steps = output.sequences.shape[1] - 1
+    assert len(output.cross_attentions) >= steps
+    layers = len(model.get_decoder().layers)
+    rows, length = texts.ids.shape
+    for step in output.cross_attentions:
+        assert len(step) == layers
+        assert all(w.shape[0] == rows * beams and w.shape[2:] == (1, length) for w in step)
+        hidden = (texts.mask == 0).repeat_interleave(beams, 0)
+        assert all(float(w.sum(1)[:, 0].masked_fill(~hidden, 0).sum()) == 0 for w in step)

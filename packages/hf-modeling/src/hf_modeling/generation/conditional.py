@@ -6,7 +6,7 @@ A texts, S tokens of a text, T of an answer.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Unpack, cast, overload
 
 import torch
@@ -156,7 +156,7 @@ def begin(
     outputs = arguments.get("encoder_outputs")
     if outputs is None:
         source = _source(model, inputs, config, arguments)
-        decoder = Conditioned(model, source.batch, source=source, more=_more(source, arguments))
+        decoder = Conditioned(model, source.batch, source=source, more=_more(arguments))
     else:
         source, states = None, _bridged(model, outputs)
         mask = arguments.get("attention_mask")
@@ -201,7 +201,7 @@ def _source(
             "there is no text to answer: neither input_ids, inputs_embeds nor encoder_outputs were given",
             fix="pass the ids of the text",
         )
-    return prepare_prompt(
+    source = prepare_prompt(
         inputs,
         mask=arguments.get("attention_mask"),
         embeds=embeds,
@@ -211,15 +211,14 @@ def _source(
         eos=token_ids(config.eos_token_id),
         bos=None,
     )
+    # An encoder does not mind where padding is, and what it gives stays in the caller's order.
+    return replace(source, ids=source.given, mask=source.given_mask, embeds=embeds)
 
 
-def _more(source: Prompt, arguments: ConditionalArguments) -> MoreInputs:
-    """What only this encoder reads, in the order that the text's tokens were brought into."""
-    more = {name: given for name in MoreInputs.__annotations__ if (given := arguments.get(name)) is not None}
-    if source.given_mask is not None:
-        order = source.given_mask.bool().int().argsort(dim=1, stable=True)
-        rows = torch.arange(order.shape[0], device=order.device)[:, None]
-        more = {name: cast("Tensor", given)[rows, order] for name, given in more.items()}
+def _more(arguments: ConditionalArguments) -> MoreInputs:
+    """What only this encoder reads."""
+    names = MoreInputs.__annotations__
+    more = {name: given for name in names if (given := arguments.get(name)) is not None}
     return cast("MoreInputs", more)
 
 

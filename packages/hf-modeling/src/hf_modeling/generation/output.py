@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
@@ -31,6 +31,8 @@ class GenerateOutput:
     logits: Steps | None = None
     """Logits (B, V) as the model gave them."""
     attentions: LayerSteps | None = None
+    cross_attentions: LayerSteps | None = None
+    """Of encoder-decoders, with `attentions`: how much each token took from the text."""
     hidden_states: LayerSteps | None = None
     past_key_values: Cache | None = None
     sequences_scores: Tensor | None = None
@@ -46,7 +48,7 @@ class GenerateOutput:
 
     def keys(self) -> tuple[str, ...]:
         """Names of the fields that are not None."""
-        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
+        return tuple(one.name for one in fields(self) if getattr(self, one.name) is not None)
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class Record:
     scores: list[Tensor] | None = None
     logits: list[Tensor] | None = None
     attentions: list[tuple[Tensor, ...]] | None = None
+    cross_attentions: list[tuple[Tensor, ...]] = field(default_factory=list)
     hidden_states: list[tuple[Tensor, ...]] | None = None
 
     @property
@@ -82,6 +85,8 @@ class Record:
         """Keep what the layers gave."""
         if self.attentions is not None:
             self.attentions.append(output.attentions or ())
+            if output.cross_attentions is not None:
+                self.cross_attentions.append(output.cross_attentions)
         if self.hidden_states is not None:
             self.hidden_states.append(output.hidden_states or ())
 
@@ -108,6 +113,7 @@ class Record:
             scores=_each(self.scores),
             logits=_each(self.logits),
             attentions=None if self.attentions is None else tuple(map(_all_of, self.attentions)),
+            cross_attentions=tuple(map(_all_of, self.cross_attentions)) or None,
             hidden_states=None if self.hidden_states is None else tuple(map(_all_of, self.hidden_states)),
             past_key_values=cache,
             sequences_scores=None if sequences_scores is None else _usable(sequences_scores),
