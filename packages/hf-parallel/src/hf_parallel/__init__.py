@@ -15,7 +15,7 @@ from hf_parallel.record import recording
 from hf_parallel.sampler import ShardedSampler
 from hf_parallel.save import save_parallel
 from hf_parallel.spec import AXES, Axis, ParallelSpec
-from hf_parallel.step import Batch, StepResult, train_step
+from hf_parallel.step import Batch, StepResult, evaluate_step, train_step
 from hf_parallel.summary import RunSummary, summarize
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "ShardedSampler",
     "StepResult",
     "clip_gradients",
+    "evaluate_step",
     "global_norm",
     "load_parallel",
     "make_plan",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 import torch
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
 
 from hf_modeling.arguments import DTYPES
 from hf_modeling.init import DEFAULT_STD
@@ -76,6 +78,14 @@ class Parallel(Generic[M_co]):
     def parameters(self) -> list[nn.Parameter]:
         """This rank's parameters, for an optimizer."""
         return [parameter for _, parameter in self.named_parameters()]
+
+    def parameter_groups(self) -> list[list[nn.Parameter]]:
+        """This rank's parameters by the mesh they are sharded on, as fused and foreach optimizers need them."""
+        groups: dict[DeviceMesh | None, list[nn.Parameter]] = {}
+        for parameter in self.parameters():
+            mesh = parameter.device_mesh if isinstance(parameter, DTensor) else None
+            groups.setdefault(mesh, []).append(parameter)
+        return list(groups.values())
 
     def train(self, mode: bool = True) -> None:
         """Training mode, or evaluation mode."""

@@ -20,6 +20,7 @@ from hf_modeling.model import PreTrainedModel
 from hf_parallel.context import ContextOrder
 from hf_parallel.gradients import clip_gradients, complete_gradients
 from hf_parallel.loss import summed_cross_entropy, vocabulary_cross_entropy
+from hf_parallel.mesh import View
 from hf_parallel.parallel import Parallel
 from hf_parallel.pipeline.run import Pipeline
 
@@ -78,10 +79,28 @@ def train_step(
         total = _passes(parallel, batches, tokens)
     complete_gradients(parallel)
     norm = None if max_norm is None else clip_gradients(parallel, max_norm)
-    for view in ("data", "pp"):
+    return StepResult(loss=_everywhere(parallel, total), tokens=tokens, norm=norm)
+
+
+@torch.no_grad()
+def evaluate_step(parallel: Parallel[PreTrainedModel], batches: Sequence[Batch]) -> StepResult:
+    """The mean loss over the targets of all ranks' batches, without gradients. All ranks give as many batches."""
+    batches = [context_part(parallel, batch) for batch in batches]
+    tokens = count_tokens(parallel, batches)
+    if parallel.pipeline is not None:
+        total = _pipeline_pass(parallel, parallel.pipeline, batches, tokens, backward=False)
+    else:
+        total = torch.stack([batch_loss(parallel, batch) for batch in batches]).sum() / tokens
+    return StepResult(loss=_everywhere(parallel, total), tokens=tokens, norm=None)
+
+
+def _everywhere(parallel: Parallel[PreTrainedModel], total: Tensor) -> Tensor:
+    """The sum of what data parallel ranks and stages have."""
+    views: tuple[View, ...] = ("data", "pp")
+    for view in views:
         if parallel.dims.size(view) > 1:
             dist.all_reduce(total, group=parallel.dims.group(view))
-    return StepResult(loss=total, tokens=tokens, norm=norm)
+    return total
 
 
 def _passes(parallel: Parallel[PreTrainedModel], batches: Sequence[Batch], tokens: Tensor) -> Tensor:
@@ -95,7 +114,12 @@ def _passes(parallel: Parallel[PreTrainedModel], batches: Sequence[Batch], token
 
 
 def _pipeline_pass(
-    parallel: Parallel[PreTrainedModel], pipeline: Pipeline, batches: Sequence[Batch], tokens: Tensor
+    parallel: Parallel[PreTrainedModel],
+    pipeline: Pipeline,
+    batches: Sequence[Batch],
+    tokens: Tensor,
+    *,
+    backward: bool = True,
 ) -> Tensor:
     """All micro-batches through the stages at once: what is accumulated is more of them."""
     batch = joined(batches)
@@ -110,6 +134,7 @@ def _pipeline_pass(
         given,
         each * len(batches),
         lambda logits, targets: token_losses(parallel, logits, targets),
+        backward=backward,
     )
 
 

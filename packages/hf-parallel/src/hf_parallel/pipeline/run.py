@@ -71,8 +71,12 @@ class Pipeline:
         named: Mapping[str, Tensor],
         microbatches: int,
         loss: Loss,
+        *,
+        backward: bool = True,
     ) -> Tensor:
         """Forward and backward passes of a batch; the sum of its losses where the last stage is, else zero.
+
+        backward: False runs the forward passes alone.
 
         Raises:
             LayoutMismatchError: rows that do not fall into equal micro-batches.
@@ -97,7 +101,8 @@ class Pipeline:
         if any(stage.is_last for stage in self.stages):
             given |= {"target": targets, "losses": losses}
         ids = (input_ids,) if any(stage.is_first for stage in self.stages) else ()
-        running.step(*ids, return_outputs=False, **given)
+        run = running.step if backward else running.eval
+        run(*ids, return_outputs=False, **given)
         if not losses:
             return torch.zeros((), device=self.device)
         return torch.stack([each.detach() for each in losses]).sum()
