@@ -248,6 +248,22 @@ def test_lora_by_peft_trains_resumes_and_is_read_by_the_peer(peer: Any, tmp_path
     np.testing.assert_allclose(_losses(again), _losses(trainer), rtol=1e-6)
 
 
+def test_our_adapters_are_read_by_peft(peer: Any, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    from hf_train.lora import Lora, add_lora
+
+    ours, theirs = _pair(tmp_path, peer)
+    add_lora(ours, Lora(rank=4, targets="all-linear"))
+    trainer = Trainer(ours, quiet(tmp_path / "out", max_steps=3), train_dataset=_LEARNABLE)
+    trainer.train()
+    trainer.save_model(tmp_path / "adapter")
+    read = PeftModel.from_pretrained(theirs, tmp_path / "adapter").eval()
+    ids = torch.tensor([token_rows(1)[0]["input_ids"]])
+    with torch.no_grad():
+        torch.testing.assert_close(read(ids).logits, ours.eval()(ids).logits, rtol=1e-4, atol=1e-5)
+
+
 def test_qlora_on_the_cpu_trains_and_saves_an_adapter(peer: Any, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training

@@ -11,13 +11,16 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from hf_modeling.model import PreTrainedModel
 from hf_train.errors import ResumeError
+from hf_train.lora import ADAPTER_WEIGHTS, adapters_of, load_lora, save_lora
 
 PLAIN_WEIGHTS: Final = "model.safetensors"
-ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 
 
 def save_files(model: nn.Module, folder: Path) -> None:
-    """Write the model's config and weights, or the weights alone for a module that is no pretrained model."""
+    """Write the model's config and weights; of a model with adapters these, of a plain module the weights alone."""
+    if isinstance(model, PreTrainedModel) and adapters_of(model):
+        save_lora(model, folder)
+        return
     save = getattr(model, "save_pretrained", None)
     if save is not None:
         save(folder)
@@ -32,6 +35,9 @@ def load_files(model: nn.Module, folder: Path) -> None:
 
     Raises ResumeError if they are of another model, and what reading them raises.
     """
+    if isinstance(model, PreTrainedModel) and adapters_of(model):
+        load_lora(model, folder)
+        return
     if _is_adapted(model):
         _load_adapter(model, folder)
         return
