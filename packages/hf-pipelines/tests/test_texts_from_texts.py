@@ -19,7 +19,9 @@ from hf_pipelines import (
     FailedItem,
     GeneratedText,
     InputTooLongError,
+    InputTypeError,
     OptionValueError,
+    TableQuestion,
     TaskMismatchError,
     Text2TextPipeline,
     UnknownOptionError,
@@ -237,3 +239,34 @@ def test_a_saved_pipeline_answers_alike(plain: Text2TextPipeline, tmp_path: Path
     again = pipeline("text2text-generation", tmp_path, max_new_tokens=8)
     assert again(TEXTS) == plain(TEXTS)
     assert isinstance(again.model.config, PreTrainedConfig)
+
+
+def test_tables_are_read_row_by_row(made: MakeModel) -> None:
+    loaded = pipeline("text2text-generation", made())
+    narrow = loaded.tokenizer.replace(model_max_length=18)
+    pipe = pipeline("table-question-answering", loaded.model, tokenizer=narrow, max_new_tokens=6)
+    item: TableQuestion = {"table": {"A": ["b", "C"], "d": ["e", "f"]}, "query": "a b"}
+    plain = pipeline("text2text-generation", pipe.model, tokenizer=pipe.tokenizer, max_new_tokens=6)
+    with pytest.raises(InputTooLongError, match="drop_rows_to_fit"):
+        pipe(item)
+    wide = pipe.tokenizer.replace(model_max_length=26)
+    whole = pipeline("table-question-answering", pipe.model, tokenizer=wide, max_new_tokens=6)
+    text = "a b col : a | d row 1 : b | e row 2 : c | f"
+    expected = pipeline("text2text-generation", pipe.model, tokenizer=wide, max_new_tokens=6)(text)
+    assert whole(item) == {"answer": expected[0]["generated_text"].strip()}
+    kept = pipe(item, truncation="drop_rows_to_fit")
+    assert kept == {"answer": plain("a b col : a | d row 1 : b | e")[0]["generated_text"].strip()}
+    assert whole([item, item]) == [whole(item)] * 2
+    uneven: TableQuestion = {"table": {"a": ["b"], "c": []}, "query": "d"}
+    with pytest.raises(InputTypeError, match="columns of one length"):
+        whole(uneven)
+    with pytest.raises(EmptyInputError, match="no column"):
+        whole({"table": {}, "query": "d"})
+
+
+def test_a_checkpoint_names_its_task_itself(made: MakeModel, plain: Text2TextPipeline) -> None:
+    found = pipeline(model=made())
+    assert found.task == "text2text-generation"
+    assert pipeline(model=plain.model, tokenizer=plain.tokenizer).task == "text2text-generation"
+    with pytest.raises(OptionValueError, match="neither a task nor a model"):
+        pipeline_for(None, None, {})

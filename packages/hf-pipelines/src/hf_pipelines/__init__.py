@@ -38,6 +38,8 @@ from hf_pipelines.records import (
     RankQuery,
     SentencePairs,
     SummaryText,
+    TableAnswer,
+    TableQuestion,
     TextPair,
     TokenEntity,
     TranslationText,
@@ -53,6 +55,7 @@ from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskPipeline
 from hf_pipelines.tasks.question_answering import QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
+from hf_pipelines.tasks.table_answers import TableAnswerPipeline
 from hf_pipelines.tasks.text2text import SummarizationPipeline, Text2TextPipeline
 from hf_pipelines.tasks.text_classification import LabelScoresPipeline, TextClassificationPipeline
 from hf_pipelines.tasks.text_generation import TextGenerationPipeline
@@ -98,6 +101,9 @@ __all__ = [
     "SentenceSimilarityPipeline",
     "SummarizationPipeline",
     "SummaryText",
+    "TableAnswer",
+    "TableAnswerPipeline",
+    "TableQuestion",
     "Task",
     "TaskEntry",
     "TaskMismatchError",

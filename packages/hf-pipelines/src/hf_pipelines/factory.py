@@ -7,8 +7,8 @@ from typing import Any, Literal, Required, TypeAlias, Unpack, cast, overload
 
 from hf_pipelines.entities import GroupStrategy
 from hf_pipelines.errors import OptionValueError
-from hf_pipelines.load import LoadOptions, ModelArg, load_parts
-from hf_pipelines.registry import AnyPipeline, head_choice, task_name, tasks
+from hf_pipelines.load import LoadOptions, ModelArg, architectures_of, load_parts
+from hf_pipelines.registry import AnyPipeline, default_task, head_choice, task_name, tasks
 from hf_pipelines.tasks.conversational import ConversationalPipeline, ConversationOptions
 from hf_pipelines.tasks.embedding import EmbeddingOptions, EmbeddingPipeline, PoolingArg
 from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
@@ -16,6 +16,7 @@ from hf_pipelines.tasks.fill_mask import FillMaskOptions, FillMaskPipeline
 from hf_pipelines.tasks.question_answering import AnswerOptions, QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
 from hf_pipelines.tasks.seq2seq import Seq2SeqOptions
+from hf_pipelines.tasks.table_answers import TableAnswerPipeline, TableOptions
 from hf_pipelines.tasks.text2text import SummarizationPipeline, Text2TextPipeline
 from hf_pipelines.tasks.text_classification import (
     ClassificationOptions,
@@ -96,6 +97,10 @@ class TranslationArgs(LoadOptions, TranslationOptions, total=False):
 
 class RankingArgs(LoadOptions, RankingOptions, total=False):
     """Arguments of `pipeline("text-ranking", ...)`."""
+
+
+class TableArgs(LoadOptions, TableOptions, total=False):
+    """Arguments of `pipeline("table-question-answering", ...)`."""
 
 
 class TokenArgs(LoadOptions, TokenOptions, total=False):
@@ -184,8 +189,16 @@ def pipeline(
     model: ModelArg | None = None,
     **options: Unpack[TranslationArgs],
 ) -> TranslationPipeline: ...
-def pipeline(task: str, model: ModelArg | None = None, **options: Any) -> AnyPipeline:
+@overload
+def pipeline(
+    task: Literal["table-question-answering"], model: ModelArg | None = None, **options: Unpack[TableArgs]
+) -> TableAnswerPipeline: ...
+@overload
+def pipeline(task: None = None, *, model: ModelArg, **options: Unpack[LoadOptions]) -> AnyPipeline: ...
+def pipeline(task: str | None = None, model: ModelArg | None = None, **options: Any) -> AnyPipeline:
     """The pipeline of a task on a model: a Hub id, a local folder, or a loaded model with a `tokenizer`.
+
+    Without a task it is the one that the checkpoint's head is mostly used for.
 
     Options that load (LoadOptions) and options of the task go side by side; the latter become defaults of every
     call. Raises UnknownTaskError, TaskMismatchError if the checkpoint has no head for the task, UnknownOptionError,
@@ -194,15 +207,19 @@ def pipeline(task: str, model: ModelArg | None = None, **options: Any) -> AnyPip
     return pipeline_for(task, model, options)
 
 
-def pipeline_for(task: str, model: ModelArg | None, options: Mapping[str, Any]) -> AnyPipeline:
+def pipeline_for(task: str | None, model: ModelArg | None, options: Mapping[str, Any]) -> AnyPipeline:
     """`pipeline` for names that a type checker cannot know. Raises the same errors."""
+    loading = {name: value for name, value in options.items() if name in LoadOptions.__optional_keys__}
+    if task is None:
+        if model is None:
+            raise OptionValueError("neither a task nor a model was named", fix="name at least a model")
+        task = default_task(*architectures_of(model, cast(LoadOptions, loading)))
     name = task_name(task)
     entry = tasks()[name]
     if model is None:
         raise OptionValueError(
             "no model was named", fix=f"a common one: pipeline({task!r}, {entry.suggestion!r})"
         )
-    loading = {name: value for name, value in options.items() if name in LoadOptions.__optional_keys__}
     rest = {name: value for name, value in options.items() if name not in loading}
     rest = {**named_languages(task), **rest}
     return entry.make(load_parts(model, head_choice(name), cast(LoadOptions, loading)), rest)

@@ -77,19 +77,20 @@ HeadChoice: TypeAlias = Callable[[str, Sequence[str], Sequence[Head]], Head]
 """Chooses a head to load from a checkpoint's name, its architectures and their heads, or raises."""
 
 
+def architectures_of(model: ModelArg, options: LoadOptions) -> tuple[str, tuple[str, ...], tuple[Head, ...]]:
+    """What a checkpoint, or a model object, is called, its classes and their heads, before anything is loaded."""
+    if isinstance(model, PreTrainedModel):
+        name = type(model).__name__
+        return name, (name,), (model.task,)
+    repo, config, _ = _described(model, options)
+    return repo.id, tuple(config.architectures or ()), heads_of(config)
+
+
 def load_parts(model: ModelArg, choose: HeadChoice, options: LoadOptions) -> Parts:
     """Model and tokenizer, ready to compute. Raises what loading raises, and what `choose` does."""
     if isinstance(model, PreTrainedModel):
         return _from_object(model, choose, options)
-    repo = Repo.open(
-        model,
-        revision=options.get("revision"),
-        token=options.get("token"),
-        cache_dir=options.get("cache_dir"),
-        local_files_only=options.get("local_files_only", False),
-    )
-    folder = transformer_folder(repo)
-    config = PreTrainedConfig.from_dict(repo.read_json(f"{folder}/config.json" if folder else "config.json"))
+    repo, config, folder = _described(model, options)
     head = choose(repo.id, config.architectures or (), heads_of(config))
     arguments: LoadArguments = {
         "revision": repo.commit,
@@ -115,6 +116,20 @@ def load_parts(model: ModelArg, choose: HeadChoice, options: LoadOptions) -> Par
             subfolder=folder if tokenizer is None else "",
         )
     return _parts(loaded, tokenizer, repo)
+
+
+def _described(model: str | Path, options: LoadOptions) -> tuple[Repo, PreTrainedConfig, str]:
+    """The checkpoint's repository, its config, and the folder that holds the model in it."""
+    repo = Repo.open(
+        model,
+        revision=options.get("revision"),
+        token=options.get("token"),
+        cache_dir=options.get("cache_dir"),
+        local_files_only=options.get("local_files_only", False),
+    )
+    folder = transformer_folder(repo)
+    path = f"{folder}/config.json" if folder else "config.json"
+    return repo, PreTrainedConfig.from_dict(repo.read_json(path)), folder
 
 
 def heads_of(config: PreTrainedConfig) -> tuple[Head, ...]:

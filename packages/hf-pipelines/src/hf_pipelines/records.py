@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypeAlias, TypedDict
 
 TokenFeatures: TypeAlias = list[list[list[float]]]
@@ -131,3 +132,16 @@ class TranslationText(TypedDict):
     """A text in another language."""
 
     translation_text: str
+
+
+class TableQuestion(TypedDict):
+    """A table, as lists of cells under the names of columns, and a question about it."""
+
+    table: Mapping[str, Sequence[str | float]]
+    query: str
+
+
+class TableAnswer(TypedDict):
+    """The answer to a question about a table."""
+
+    answer: str

@@ -19,6 +19,7 @@ from hf_pipelines.tasks.feature_extraction import FeatureExtractionPipeline
 from hf_pipelines.tasks.fill_mask import FillMaskPipeline
 from hf_pipelines.tasks.question_answering import QuestionAnsweringPipeline
 from hf_pipelines.tasks.sentence_similarity import SentenceSimilarityPipeline
+from hf_pipelines.tasks.table_answers import TableAnswerPipeline
 from hf_pipelines.tasks.text2text import SummarizationPipeline, Text2TextPipeline
 from hf_pipelines.tasks.text_classification import LabelScoresPipeline, TextClassificationPipeline
 from hf_pipelines.tasks.text_generation import TextGenerationPipeline
@@ -98,6 +99,11 @@ _OWN: Mapping[str, TaskEntry] = {
     "summarization": TaskEntry(
         heads={"seq2seq-lm": "seq2seq-lm"}, make=SummarizationPipeline, suggestion="facebook/bart-large-cnn"
     ),
+    "table-question-answering": TaskEntry(
+        heads={"seq2seq-lm": "seq2seq-lm"},
+        make=TableAnswerPipeline,
+        suggestion="microsoft/tapex-base-finetuned-wtq",
+    ),
     "text-classification": TaskEntry(
         heads={"sequence-classification": "sequence-classification"},
         make=_labels,
@@ -129,6 +135,20 @@ _OWN: Mapping[str, TaskEntry] = {
     ),
 }
 _ALIASES: Mapping[str, str] = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
+
+
+_DEFAULTS: Mapping[Head, str] = {
+    "causal-lm": "text-generation",
+    "seq2seq-lm": "text2text-generation",
+    "masked-lm": "fill-mask",
+    "pretraining": "fill-mask",
+    "sequence-classification": "text-classification",
+    "token-classification": "token-classification",
+    "question-answering": "question-answering",
+    "base": "feature-extraction",
+    "text-encoding": "feature-extraction",
+}
+"""The task of a checkpoint for whoever names none, by its head."""
 
 
 @cache
@@ -180,4 +200,16 @@ def tasks_for(heads: Sequence[Head]) -> list[str]:
         name
         for name, entry in tasks().items()
         if "base" in entry.heads or any(h in entry.heads for h in heads)
+    )
+
+
+def default_task(checkpoint: str, architectures: Sequence[str], heads: Sequence[Head]) -> str:
+    """The task that a checkpoint with these heads is mostly used for. Raises OptionValueError if there is none."""
+    for head in heads:
+        if head in _DEFAULTS:
+            return _DEFAULTS[head]
+    held = ", ".join(architectures) or "no class in its config.json"
+    raise OptionValueError(
+        f"{checkpoint} names {held}, from which no task follows",
+        fix=f"name one: {', '.join(sorted(tasks()))}",
     )
