@@ -15,10 +15,15 @@ from tools.workspace import ROOT
 
 PAGE = ROOT / "docs/quantization.md"
 ORACLES: Mapping[str, str] = {
+    "bitnet": "the peer",
     "bitsandbytes": "bitsandbytes, the peer",
     "compressed-tensors": "compressed-tensors, the peer",
+    "fp8": "the peer",
+    "gemma": "the peer",
     "gguf": "gguf",
     "hqq": "hqq",
+    "mxfp4": "the peer",
+    "nvfp4": "compressed-tensors",
     "quanto": "optimum-quanto",
     "torchao": "torchao, the peer",
 }

@@ -18,6 +18,7 @@ from hf_quant.codecs.compressed import CompressedFloats, CompressedIntegers
 from hf_quant.codecs.eetq import Eetq
 from hf_quant.codecs.fp8 import Fp4Row, Fp8Block, Fp8Row, Fp8Tensor
 from hf_quant.codecs.fp_quant import FPQuant
+from hf_quant.codecs.gemma import GemmaRows
 from hf_quant.codecs.ggml import Ggml
 from hf_quant.codecs.gptq import Gptq
 from hf_quant.codecs.higgs import Higgs
@@ -108,6 +109,10 @@ MADE: Mapping[str, tuple[Codec, float]] = {
     "compressed float8": (CompressedFloats(), 0.03),
     "compressed float8 rows": (CompressedFloats(strategy="channel"), 0.03),
     "compressed float8 blocks": (CompressedFloats(strategy="block", block=(64, 64)), 0.03),
+    "gemma 8": (GemmaRows(bits=8), 0.01),
+    "gemma 4": (GemmaRows(), 0.13),
+    "gemma 2": (GemmaRows(bits=2), 0.99),
+    "gemma embedding": (GemmaRows(embedding=True, scales=4), 0.12),
     **{kind.name: (Ggml(kind=kind), 1.0 if kind.name.startswith("TQ") else 0.13) for kind in PACKERS},
 }
 """Formats that are made without data, and how much of a normal weight they may lose."""

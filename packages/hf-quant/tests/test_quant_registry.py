@@ -1,6 +1,7 @@
 """A package that registers a quantizer is listed, and is the one that loading takes."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -66,6 +67,5 @@ def test_every_method_is_registered_and_found() -> None:
     for name in METHODS:
         method = find_method(name)
         assert method.name == name
-        assert isinstance(
-            method.config(**({} if name != "bitsandbytes" else {"load_in_4bit": True})), method.config
-        )
+        settings: dict[str, Any] = {"load_in_4bit": True} if name == "bitsandbytes" else {}
+        assert isinstance(method.config(**settings), method.config)

@@ -18,6 +18,7 @@ from hf_config.quantization import (
     FbgemmFp8Config,
     FineGrainedFP8Config,
     FPQuantConfig,
+    GemmaQuantizationConfig,
     GgufConfig,
     HiggsConfig,
     ModelOptConfig,
@@ -64,6 +65,7 @@ CREATED: Mapping[str, QuantizationConfig] = {
     "sinq": SinqConfig(group_size=32),
     "sinq squares": SinqConfig(group_size=32, tiling_mode="2D", nbits=8),
     "gguf": GgufConfig(ggml_type="Q5_1"),
+    "gemma": GemmaQuantizationConfig(num_bits=4, module_quant_configs={"v_proj|down": {"num_bits": 8}}),
 }
 """What holds close to the weights in every layout; BitNet and HIGGS are below."""
 

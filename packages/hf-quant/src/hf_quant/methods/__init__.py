@@ -19,6 +19,7 @@ METHODS: Mapping[str, str] = {
     "fbgemm_fp8": "hf_quant.methods.fp8:FBGEMM",
     "fp8": "hf_quant.methods.fp8:FP8",
     "fp_quant": "hf_quant.methods.fp4:FP_QUANT",
+    "gemma": "hf_quant.methods.gemma:GEMMA",
     "gguf": "hf_quant.methods.gguf:GGUF",
     "gptq": "hf_quant.methods.gptq:GPTQ",
     "higgs": "hf_quant.methods.codebook:HIGGS",
