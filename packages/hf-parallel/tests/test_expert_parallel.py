@@ -18,8 +18,9 @@ from hf_parallel.regions import numel
 from hf_parallel.save import save_parallel
 from hf_parallel.step import Batch, train_step
 from hf_parallel.testing.cases import HYBRID, LATENT, LLAMA, MIXTURE, SINKS
-from hf_parallel.testing.compare import Case, Seen, class_of, config_of
+from hf_parallel.testing.compare import Case, Seen, assert_equal, class_of, config_of, run_case
 from hf_parallel.testing.pool import Pool
+from hf_parallel.validate import check_plan
 
 Check = Callable[..., list[Seen]]
 SEQUENCE = ParallelOptions(sequence_parallel=True)
@@ -108,3 +109,30 @@ def test_experts_are_read_and_written_where_they_are(pool: Pool, tmp_path: Path,
 def test_layouts_that_experts_do_not_fit(case: Case, ep: int, why: str) -> None:
     with pytest.raises(LayoutError, match=why):
         make_plan(class_of(case), config_of(case), ParallelSpec(dp_shard=8, ep=ep))
+
+
+BALANCED = replace(MIXTURE, config={**MIXTURE.config, "router_aux_loss_coef": 0.5}, padded=True)
+BALANCE = ParallelOptions(balance_experts=True)
+
+
+@pytest.mark.parametrize("layout", ["tp=2", "cp=2", "tp=2,ep=2", "cp=2,ep=2", "tp=2,cp=2,ep=4"])
+@pytest.mark.parametrize("sequence", [False, True])
+def test_loads_are_balanced_as_in_one_process(pool: Pool, layout: str, sequence: bool) -> None:
+    (alone,) = pool.run(run_case, 1, BALANCED, ParallelSpec(), BALANCE)
+    (plain,) = pool.run(run_case, 1, BALANCED, ParallelSpec(), ParallelOptions())
+    assert alone.loss > plain.loss + 0.1
+    spec = ParallelSpec.parse(layout)
+    options = replace(BALANCE, sequence_parallel=sequence)
+    assert_equal(pool.run(run_case, spec.world_size, BALANCED, spec, options), alone, BALANCED)
+
+
+def test_loads_of_data_parallel_ranks_are_balanced_by_micro_batch(pool: Pool) -> None:
+    (alone,) = pool.run(run_case, 1, replace(BALANCED, accumulate=2), ParallelSpec(), BALANCE)
+    seen = pool.run(run_case, 2, BALANCED, ParallelSpec(dp_shard=2, ep=2), BALANCE)
+    assert_equal(seen, alone, BALANCED)
+
+
+def test_nothing_to_balance() -> None:
+    plan = make_plan(class_of(LLAMA), config_of(LLAMA), ParallelSpec())
+    with pytest.raises(LayoutError, match="it has no experts to balance"):
+        check_plan(class_of(LLAMA), plan, BALANCE)

@@ -30,6 +30,7 @@ class ParallelOptions:
         offload: keep shards of weights, gradients and optimizer states in main memory.
         recompute: activations computed again in the backward pass: none, matrix products kept, or all.
         compile: compile each block, with `compiler`, a backend of torch.compile.
+        balance_experts: add each micro-batch's load-balancing loss, with the coefficient of the model's config.
         replicate: patterns of parts of the model that every rank of `tp` computes whole.
     """
 
@@ -47,4 +48,5 @@ class ParallelOptions:
     recompute: Recompute = "none"
     compile: bool = False
     compiler: str = "inductor"
+    balance_experts: bool = False
     replicate: tuple[str, ...] = ()

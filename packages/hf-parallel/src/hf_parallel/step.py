@@ -15,8 +15,10 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from hf_modeling.loss import IGNORED, next_tokens
+from hf_modeling.heads.causal_lm import CausalLM
+from hf_modeling.loss import IGNORED, load_balancing_loss, next_tokens
 from hf_modeling.model import PreTrainedModel
+from hf_parallel.collectives import all_gathered, parts_to_whole
 from hf_parallel.context import ContextOrder
 from hf_parallel.gradients import clip_gradients, complete_gradients
 from hf_parallel.loss import summed_cross_entropy, vocabulary_cross_entropy
@@ -90,7 +92,8 @@ def evaluate_step(parallel: Parallel[PreTrainedModel], batches: Sequence[Batch])
     if parallel.pipeline is not None:
         total = _pipeline_pass(parallel, parallel.pipeline, batches, tokens, backward=False)
     else:
-        total = torch.stack([batch_loss(parallel, batch) for batch in batches]).sum() / tokens
+        losses = [batch_loss(parallel, batch, tokens, micro_batches=len(batches)) for batch in batches]
+        total = torch.stack(losses).sum()
     return StepResult(loss=_everywhere(parallel, total), tokens=tokens, norm=None)
 
 
@@ -107,7 +110,7 @@ def _passes(parallel: Parallel[PreTrainedModel], batches: Sequence[Batch], token
     total = torch.zeros((), device=parallel.dims.device)
     for number, batch in enumerate(batches):
         _set_sync(parallel, last=number == len(batches) - 1)
-        loss = batch_loss(parallel, batch) / tokens
+        loss = batch_loss(parallel, batch, tokens, micro_batches=len(batches))
         loss.backward()
         total += loss.detach()
     return total
@@ -173,14 +176,38 @@ def count_tokens(parallel: Parallel[PreTrainedModel], batches: Sequence[Batch]) 
     return count.clamp(min=1)
 
 
-def batch_loss(parallel: Parallel[PreTrainedModel], batch: Batch) -> Tensor:
-    """The sum of losses over this rank's targets."""
+def batch_loss(
+    parallel: Parallel[PreTrainedModel], batch: Batch, tokens: Tensor, *, micro_batches: int = 1
+) -> Tensor:
+    """This rank's share of a step's loss: its targets' losses over `tokens`, and of balancing its part of the mean."""
+    balance = parallel.options.balance_experts
+    more = {"output_router_logits": True} if balance else {}
     output = parallel.model(
-        batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
+        batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids, **more
     )
-    return token_losses(parallel, output.logits, batch.targets)
+    loss = token_losses(parallel, output.logits, batch.targets) / tokens
+    if not balance:
+        return loss
+    return loss + _balance(parallel, output.router_logits, batch) / micro_batches
+
+
+def _balance(parallel: Parallel[PreTrainedModel], router_logits: tuple[Tensor, ...], batch: Batch) -> Tensor:
+    """This rank's part of the mean of load-balancing losses over data parallel ranks."""
+    model, dims = parallel.model, parallel.dims
+    assert isinstance(model, CausalLM), "other models are refused"
+    assert model.moe is not None, "models without experts are refused"
+    mask = None if batch.attention_mask is None else batch.attention_mask.bool()
+    if dims.spec.cp > 1:
+        # How evenly tokens are spread is a property of whole sequences.
+        group, shape = dims.group("cp"), batch.input_ids.shape
+        router_logits = tuple(
+            parts_to_whole(logits.unflatten(0, shape), 1, group, "summands").flatten(0, 1)
+            for logits in router_logits
+        )
+        mask = None if mask is None else all_gathered(mask, 1, group)
+    valid_M = None if mask is None else mask.flatten()
+    loss = load_balancing_loss(router_logits, model.moe.count, model.moe.top_k, valid_M)
+    return loss * model.moe.balance / dims.size("data")
 
 
 def token_losses(parallel: Parallel[PreTrainedModel], logits: Tensor, targets: Tensor) -> Tensor:

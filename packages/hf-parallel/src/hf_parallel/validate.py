@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hf_modeling.heads.causal_lm import CausalLM, moe_of
 from hf_modeling.model import PreTrainedModel
+from hf_modeling.spec import DecoderSpec
 from hf_parallel.context import context_problems
 from hf_parallel.errors import LayoutMismatchError, Problem
 from hf_parallel.options import ParallelOptions
@@ -20,6 +22,8 @@ def check_plan(cls: type[PreTrainedModel], plan: Plan, options: ParallelOptions)
             problems,
             fix=f"leave cp out: dp_shard={layout.dp_shard * layout.cp} takes as many ranks",
         )
+    if options.balance_experts:
+        _check_balance(cls, plan)
     if layout.ep > 1 and options.recompute == "selective":
         raise LayoutMismatchError(
             "selective recomputation does not reach into experts that are sharded by themselves",
@@ -33,3 +37,20 @@ def check_plan(cls: type[PreTrainedModel], plan: Plan, options: ParallelOptions)
             problems,
             fix="see what would do instead",
         )
+
+
+def _check_balance(cls: type[PreTrainedModel], plan: Plan) -> None:
+    """Raises LayoutMismatchError where there is nothing to balance, or routers cannot be heard."""
+    whole = plan.whole
+    mixtures = isinstance(whole, DecoderSpec) and any(moe_of(block) for block in whole.blocks)
+    if not mixtures or not issubclass(cls, CausalLM):
+        problem = Problem(where=cls.__name__, rule="it has no experts to balance", instead="leave it out")
+    elif plan.layout.pp > 1:
+        problem = Problem(where="pp", rule="stages send hidden states alone", instead="pp=1")
+    else:
+        return
+    raise LayoutMismatchError(
+        f"{cls.__name__} cannot balance experts on this layout",
+        [problem],
+        fix="pass balance_experts=False",
+    )
