@@ -97,33 +97,12 @@ class TableQuestionAnswering(PreTrainedModel):
             output_hidden_states=output_hidden_states,
             **more,
         )
-        facts, scores = self.facts, self.table_head
-        h_BTD = F.dropout(base.last_hidden_state, facts.dropout, self.training)
-        mask_BT = (
-            h_BTD.new_ones(h_BTD.shape[:2]) if attention_mask is None else attention_mask.to(h_BTD.dtype)
-        )
+        h_BTD = F.dropout(base.last_hidden_state, self.facts.dropout, self.training)
+        mask_BT = torch.ones_like(h_BTD[..., 0]) if attention_mask is None else attention_mask.to(h_BTD.dtype)
         column_BT, row_BT = self._places(token_type_ids, h_BTD)
-        cells = facts.rows * facts.columns
-        shown_BT = row_BT * facts.columns + column_BT
-        cell_BT = shown_BT.masked_fill(mask_BT == 0, cells)
-        mask_BK = per_cell(mask_BT, cell_BT, cells, "mean")
-        logits_BT = (h_BTD @ scores.cell_weight + scores.cell_bias) / facts.temperature
-        logits_BA = None if scores.aggregation is None else scores.aggregation(base.pooler_output)
-        if labels is not None and facts.average_cells:
-            logits_BT = per_cell(logits_BT, cell_BT, cells, "mean").gather(1, shown_BT)
-        selection_B = None
-        if facts.one_column:
-            logits_BC = self._columns(h_BTD, cell_BT, mask_BK)
-            logits_BK = per_cell(logits_BT, cell_BT, cells, "mean")
-            if labels is not None:
-                selection_B = table_losses.column_and_cell_loss(
-                    logits_BK, logits_BC, labels, cell_BT, column_BT, mask_BK
-                )
-            of_K = torch.arange(cells, device=h_BTD.device) % facts.columns
-            open_BK = (of_K == logits_BC.argmax(-1, keepdim=True)) & (of_K != 0)
-            logits_BT = (logits_BK + NEVER * (1 - mask_BK * open_BK)).gather(1, shown_BT)
-        elif labels is not None:
-            selection_B = table_losses.token_loss(logits_BT, labels, mask_BT, facts.positive_weight)
+        logits_BT, selection_B = self._select(h_BTD, mask_BT, column_BT, row_BT, labels)
+        aggregation = self.table_head.aggregation
+        logits_BA = None if aggregation is None else aggregation(base.pooler_output)
         loss = None
         if labels is not None and selection_B is not None:
             table_BT = (row_BT > 0 if table_mask is None else table_mask).to(h_BTD.dtype)
@@ -151,6 +130,33 @@ class TableQuestionAnswering(PreTrainedModel):
             return none_BT, none_BT
         column_BT, row_BT = token_type_ids[..., COLUMN], token_type_ids[..., ROW]
         return column_BT.clamp(max=self.facts.columns - 1), row_BT.clamp(max=self.facts.rows - 1)
+
+    def _select(
+        self, h_BTD: Tensor, mask_BT: Tensor, column_BT: Tensor, row_BT: Tensor, labels: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, T) of tokens as parts of the answer, and what labels say of them, (B,)."""
+        facts, scores = self.facts, self.table_head
+        cells = facts.rows * facts.columns
+        shown_BT = row_BT * facts.columns + column_BT
+        cell_BT = shown_BT.masked_fill(mask_BT == 0, cells)
+        mask_BK = per_cell(mask_BT, cell_BT, cells, "mean")
+        logits_BT = (h_BTD @ scores.cell_weight + scores.cell_bias) / facts.temperature
+        if labels is not None and facts.average_cells:
+            logits_BT = per_cell(logits_BT, cell_BT, cells, "mean").gather(1, shown_BT)
+        if not facts.one_column:
+            if labels is None:
+                return logits_BT, None
+            return logits_BT, table_losses.token_loss(logits_BT, labels, mask_BT, facts.positive_weight)
+        logits_BC = self._columns(h_BTD, cell_BT, mask_BK)
+        logits_BK = per_cell(logits_BT, cell_BT, cells, "mean")
+        selection_B = None
+        if labels is not None:
+            selection_B = table_losses.column_and_cell_loss(
+                logits_BK, logits_BC, labels, cell_BT, column_BT, mask_BK
+            )
+        of_K = torch.arange(cells, device=h_BTD.device) % facts.columns
+        open_BK = (of_K == logits_BC.argmax(-1, keepdim=True)) & (of_K != 0)
+        return (logits_BK + NEVER * (1 - mask_BK * open_BK)).gather(1, shown_BT), selection_B
 
     def _columns(self, h_BTD: Tensor, cell_BT: Tensor, mask_BK: Tensor) -> Tensor:
         """Logits (B, C) of columns: the mean of their cells', which are means of their tokens'."""
