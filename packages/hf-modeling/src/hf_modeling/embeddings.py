@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +62,7 @@ def resize(model: PreTrainedModel, rows: int, *, mean: bool, std: float) -> None
 
 def input_path(model: PreTrainedModel) -> str:
     """The dotted name of the module that turns token ids into vectors."""
-    if model.is_base:
-        return model.tokens
-    base = cast("PreTrainedModel", model.get_submodule("model"))
-    return f"model.{base.tokens}"
+    return model.tokens if model.is_base else f"model.{model.tokens}"
 
 
 def replace_input(model: PreTrainedModel, module: nn.Module) -> None:

@@ -49,7 +49,7 @@ class PreTrainedModel(nn.Module):
     task: ClassVar[Task] = "base"
     """Which of the family's tasks this model serves."""
     tokens: ClassVar[str] = "embed_tokens"
-    """Where a base model keeps its table of token embeddings."""
+    """Where the base model, this one or the one inside, keeps its table of token embeddings."""
 
     config: PreTrainedConfig
     load_report: LoadReport | None = None

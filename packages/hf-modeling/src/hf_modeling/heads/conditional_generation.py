@@ -53,6 +53,7 @@ class ConditionalGeneration(PreTrainedModel):
     """An encoder-decoder with a vocabulary head: translation, summaries, answers."""
 
     task = "seq2seq-lm"
+    tokens = "encoder.embed_tokens"
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)

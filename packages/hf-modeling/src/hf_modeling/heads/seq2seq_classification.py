@@ -51,6 +51,7 @@ class Seq2SeqSequenceClassifier(PreTrainedModel):
     """A class for each text, read where the decoder reads its last end token."""
 
     task = "sequence-classification"
+    tokens = "encoder.embed_tokens"
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
@@ -125,6 +126,7 @@ class Seq2SeqQuestionAnswering(PreTrainedModel):
     """Where in a text an answer starts and ends, read from the decoder."""
 
     task = "question-answering"
+    tokens = "encoder.embed_tokens"
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
@@ -195,6 +197,7 @@ class EncoderTokenClassifier(PreTrainedModel):
     """A class for each token, read from the encoder of an encoder-decoder family."""
 
     task = "token-classification"
+    tokens = "encoder.embed_tokens"
 
     def __init__(self, config: PreTrainedConfig, spec: ModelSpec | None = None) -> None:
         super().__init__(config)
