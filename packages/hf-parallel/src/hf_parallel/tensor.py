@@ -13,21 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import final
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from hf_modeling.build import mixer_of
 from hf_modeling.layers.alibi import AlibiBias
 from hf_modeling.layers.base import Mixer
-from hf_modeling.layers.embedding import ScaledEmbedding, rounded
 from hf_modeling.layers.moe import DualFfnLayer, MoeLayer
 from hf_modeling.model import PreTrainedModel
 from hf_modeling.spec import Attention, DecoderSpec, GeometricAlibi, InterleavedAlibi, ModelSpec
 from hf_modeling.step import Step
 from hf_parallel.collectives import (
-    Spread,
     parts_to_whole,
     same_to_parts,
     same_to_work,
@@ -38,10 +34,8 @@ from hf_parallel.collectives import (
 from hf_parallel.errors import LayoutMismatchError, Problem
 from hf_parallel.placements import FIRST, WHOLE
 from hf_parallel.plan import Plan, Unit
+from hf_parallel.vocabulary import TOKENS, check_tokens, join_vocabulary
 from hf_parallel.wrap import Forward, around
-
-TOKENS = 1
-"""The axis of tokens in (B, T, D)."""
 
 
 @final
@@ -79,7 +73,7 @@ def apply_tensor(model: PreTrainedModel, plan: Plan, group: ProcessGroup, option
         for name in unit.split_norms:
             _join_norm(module.get_submodule(name), group)
         _join(module, unit, group, options.sequence)
-    _join_vocabulary(model, base, plan, group, options)
+    join_vocabulary(model, plan, group, sequence=options.sequence, whole_logits=options.whole_logits)
 
 
 def summed(plan: Plan, *, sequence: bool) -> frozenset[str]:
@@ -109,41 +103,43 @@ def _is_output_norm(name: str, unit: Unit) -> bool:
 
 def _join(module: nn.Module, unit: Unit, group: ProcessGroup, sequence: bool) -> None:
     """Enter and leave a part: from the stream between parts to what its ranks work on, and back."""
+    if unit.work == "whole" and not sequence:
+        return
     moes = [part for part in module.modules() if isinstance(part, MoeLayer)] if unit.sparse else []
-    early = False
-    if unit.work == "inner":
-        for norm in _output_norms(module):
-            around(norm, lambda inner: _summed_first(inner, group))
-            early = True
+    norms = _output_norms(module) if unit.work == "inner" else []
+    for norm in norms:
+        around(norm, lambda inner: _summed_first(inner, group))
+    # What leaves a part is a summand of each rank, unless it was summed before a norm at its end.
+    summands = unit.work in ("heads", "inner") and not norms
+
+    def enter(x_BTD: Tensor) -> Tensor:
+        if unit.work == "tokens":
+            if sequence:
+                return x_BTD
+            check_tokens(x_BTD.shape[TOKENS], group.size(), unit.path)
+            return same_to_parts(x_BTD, TOKENS, group)
+        if not sequence:
+            return same_to_work(x_BTD, group)
+        return parts_to_whole(x_BTD, TOKENS, group, "same" if unit.work == "whole" else "summands")
+
+    def leave(y_BTD: Tensor) -> Tensor:
+        if unit.work == "tokens":
+            return y_BTD if sequence else parts_to_whole(y_BTD, TOKENS, group, "same")
+        if summands:
+            return summands_to_parts(y_BTD, TOKENS, group) if sequence else summands_to_same(y_BTD, group)
+        return same_to_parts(y_BTD, TOKENS, group) if sequence else y_BTD
 
     def wrap(inner: Forward) -> Forward:
         def forward(x_BTD: Tensor, step: Step, *others: object) -> Tensor:
-            if sequence and unit.work != "tokens":
-                used: Spread = "same" if unit.work == "whole" else "summands"
-                x_BTD = parts_to_whole(x_BTD, TOKENS, group, used)
-            elif unit.work == "tokens" and not sequence:
-                _check_tokens(x_BTD.shape[TOKENS], group.size(), unit.path)
-                x_BTD = same_to_parts(x_BTD, TOKENS, group)
-            elif unit.work != "whole" and not sequence:
-                x_BTD = same_to_work(x_BTD, group)
+            x_BTD = enter(x_BTD)
             y_BTD = inner(x_BTD, step, *others)
             if moes and step.router_logits is not None:
                 _join_router_logits(step.router_logits, len(moes), x_BTD, unit, group)
-            match unit.work:
-                case "tokens":
-                    return y_BTD if sequence else parts_to_whole(y_BTD, TOKENS, group, "same")
-                case "whole":
-                    return same_to_parts(y_BTD, TOKENS, group) if sequence else y_BTD
-                case _ if early:
-                    return same_to_parts(y_BTD, TOKENS, group) if sequence else y_BTD
-                case _:
-                    finish = summands_to_parts if sequence else None
-                    return summands_to_same(y_BTD, group) if finish is None else finish(y_BTD, TOKENS, group)
+            return leave(y_BTD)
 
         return forward
 
-    if unit.work != "whole" or sequence:
-        around(module, wrap)
+    around(module, wrap)
 
 
 def _output_norms(module: nn.Module) -> list[nn.Module]:
@@ -214,115 +210,6 @@ def _own_slopes(spec: ModelSpec, path: str, base: str, group: ProcessGroup) -> A
     own = AlibiBias(mixer.alibi, mixer.heads * ways, mixer.scale)
     own.slopes = own.slopes[rank * mixer.heads : (rank + 1) * mixer.heads]
     return own
-
-
-@final
-class VocabularyEmbedding(nn.Module):
-    """Some rows of a table of token embeddings; other rows give zeros, for a sum over ranks to fill in.
-
-    num_embeddings: rows of the whole table; first: the number of the first own row.
-    """
-
-    def __init__(
-        self,
-        own: nn.Embedding,
-        first: int,
-        count: int,
-        padding_id: int | None,
-        group: ProcessGroup,
-        *,
-        join: bool,
-    ) -> None:
-        super().__init__()
-        self.weight = own.weight
-        self.num_embeddings, self.embedding_dim = count, own.embedding_dim
-        self.first, self.group, self.join = first, group, join
-        rows = own.weight.shape[0]
-        inside = padding_id is not None and first <= padding_id < first + rows
-        self.padding_idx = padding_id - first if inside and padding_id is not None else None
-        self.scale = own.scale if isinstance(own, ScaledEmbedding) else None
-        self.cast = own.cast if isinstance(own, ScaledEmbedding) else None
-
-    def forward(self, ids: Tensor) -> Tensor:
-        if not torch.compiler.is_compiling() and ids.numel():
-            low, high = (int(bound) for bound in torch.aminmax(ids))
-            if low < 0 or high >= self.num_embeddings:
-                raise IndexError("token id outside of the vocabulary")
-        rows = self.weight.shape[0]
-        local = ids - self.first
-        mine = (local >= 0) & (local < rows)
-        made = F.embedding(local.clamp(0, rows - 1), self.weight, self.padding_idx) * mine.unsqueeze(-1)
-        if self.scale is not None:
-            made = made * rounded(self.scale, self.cast or made.dtype)
-        return summands_to_same(made, self.group) if self.join else made
-
-
-def _join_vocabulary(
-    model: PreTrainedModel, base: str, plan: Plan, group: ProcessGroup, options: TensorOptions
-) -> None:
-    table = f"{base}embed_tokens"
-    split = {unit.path for unit in plan.units if unit.work == "vocabulary"}
-    home = model if not base else model.get_submodule("model")
-    plain = home._modules.get("stem") is None
-    if table in split:
-        own = model.get_submodule(table)
-        assert isinstance(own, nn.Embedding), "tokens have a table"
-        first = group.rank() * own.weight.shape[0]
-        # With the stream cut along the sequence, the sum and the cut are one reduce-scatter, at the first layer.
-        later = options.sequence and plain
-        embedding = VocabularyEmbedding(own, first, plan.vocabulary, plan.padding_id, group, join=not later)
-        home.add_module("embed_tokens", embedding)
-    # Where logits follow the last norm at once, joining the stream and entering the head are one.
-    between = (model._modules.get("lm_transform"), home._modules.get("project_out"))
-    fused = "lm_head" in split and all(part is None for part in between)
-    if options.sequence:
-        _cut_stream(home, table in split and plain, fused, group)
-    if "lm_head" in split:
-        head = model.get_submodule("lm_head")
-        entered = options.sequence and fused
-        around(
-            head, lambda inner: _joint_logits(inner, plan.vocabulary, group, options.whole_logits, entered)
-        )
-
-
-def _cut_stream(home: nn.Module, summands: bool, fused: bool, group: ProcessGroup) -> None:
-    """Cut the stream along the sequence before the first layer, and join it after the last norm."""
-    layers = home.get_submodule("layers")
-    assert isinstance(layers, nn.ModuleList), "a stack has layers"
-
-    def first(inner: Forward) -> Forward:
-        def forward(h_BTD: Tensor, step: Step, *others: object) -> Tensor:
-            _check_tokens(h_BTD.shape[TOKENS], group.size(), "the sequence")
-            cut = summands_to_parts if summands else same_to_parts
-            return inner(cut(h_BTD, TOKENS, group), step, *others)
-
-        return forward
-
-    around(layers[0], first)
-    around(
-        home.get_submodule("norm"),
-        lambda inner: lambda h: parts_to_whole(inner(h), TOKENS, group, "summands" if fused else "same"),
-    )
-
-
-def _joint_logits(inner: Forward, count: int, group: ProcessGroup, whole: bool, entered: bool) -> Forward:
-    def forward(h: Tensor) -> Tensor:
-        logits = inner(h if entered else same_to_work(h, group))
-        if not whole:
-            return logits
-        # Not a view: FSDP hangs its backward hook on what the model returns.
-        return parts_to_whole(logits, -1, group, "same")[..., :count].contiguous()
-
-    return forward
-
-
-def _check_tokens(tokens: int, ways: int, where: str) -> None:
-    if tokens % ways:
-        raise LayoutMismatchError(
-            f"{tokens} tokens do not fall evenly on tp={ways}",
-            [Problem(where=where, rule="tokens are shared out", instead=f"pad to a multiple of {ways}")],
-            fix=f"pad sequences to a multiple of {ways}, for example with pad_to_multiple_of={ways}",
-        )
 
 
 def _refuse_sequence(model: PreTrainedModel, base: str) -> None:
