@@ -81,7 +81,6 @@ class Method:
     saved: what saving writes beside tensors, from settings, codecs and what the checkpoint had.
     source: lets a checkpoint offer other tensors than its reader does (blocks of a GGUF file).
     embeddings: whether tables of embeddings are packed when a model is quantized.
-    dtypes: the element types that its layers calculate in.
     """
 
     name: str
@@ -98,4 +97,3 @@ class Method:
     saved: Callable[[Any, Codecs, Beside], Saved] = lambda config, codecs, beside: Saved()
     source: Callable[[Source, Beside], Source] | None = None
     embeddings: bool = False
-    dtypes: frozenset[torch.dtype] = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
