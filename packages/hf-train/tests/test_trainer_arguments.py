@@ -49,7 +49,9 @@ from hf_train.strategies import LaunchError, launch
         ({"logging_steps": 0}, ("logging_strategy", "logging_steps"), "logging_steps is 0"),
         ({"logging_steps": 2.5}, ("logging_strategy", "logging_steps"), "logging_steps is 2.5"),
         ({"fsdp_config": {"x": 1}}, ("fsdp_config", "fsdp"), "fsdp is not set"),
-        ({"fsdp": True, "parallel": "dp=2"}, ("fsdp", "deepspeed", "parallel"), "more than one is set"),
+        ({"fsdp": True, "parallel": "dp=2"}, ("fsdp", "deepspeed", "parallel", "parallelism_config"), "more than one"),
+        ({"accelerator_config": {"dispatch_batches": True}}, ("accelerator_config",), "this Trainer does not do"),
+        ({"accelerator_config": {"split_batch": True}}, ("accelerator_config",), "did you mean 'split_batches'"),
         ({"include_for_metrics": ["logits"]}, ("include_for_metrics",), "expected 'inputs' or 'loss'"),
         ({"lr_scheduler_kwargs": "{"}, ("lr_scheduler_kwargs",), "is not JSON"),
         ({"accelerator_config": "missing.json"}, ("accelerator_config",), "cannot read"),
@@ -165,6 +167,10 @@ def test_setters_return_changed_copies() -> None:
     assert (changed.logging_steps, changed.optim, changed.lr_scheduler_type) == (5, "lion_32bit", "cosine")
     assert (changed.max_steps, changed.order_seed, changed.hub_model_id) == (9, 3, "me/it")
     assert args == TrainingArguments("o")
+
+
+def test_sorting_by_length_has_an_older_name() -> None:
+    assert Seq2SeqTrainingArguments("o", sortish_sampler=True).train_sampling_strategy == "group_by_length"
 
 
 def test_tokens_are_masked_and_everything_is_json() -> None:

@@ -320,6 +320,14 @@ def test_biases_and_norms_do_not_decay(tmp_path: Path) -> None:
     assert all(p.ndim == 1 for p in others["params"])
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch, of its own doing
+def test_compiled_blocks_compute_the_same(tmp_path: Path) -> None:
+    plain = _train(tmp_path)
+    compiled = _train(tmp_path, torch_compile_backend="eager")
+    for name, value in weights_of(plain.model).items():
+        torch.testing.assert_close(value, compiled.model.get_parameter(name).detach())
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_keeps_weights_and_stays_near(tmp_path: Path, precision: str) -> None:
     plain = _train(tmp_path)

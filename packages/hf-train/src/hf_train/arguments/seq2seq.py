@@ -15,7 +15,10 @@ from hf_train.arguments.training import TrainingArguments
 class Seq2SeqTrainingArguments(TrainingArguments):
     """`TrainingArguments` with options of generation in evaluation and prediction."""
 
-    sortish_sampler: bool = field(default=False, metadata={"help": "Order training data roughly by length."})
+    sortish_sampler: bool = field(
+        default=False,
+        metadata={"help": "Order training data by length: train_sampling_strategy='group_by_length'."},
+    )
     predict_with_generate: bool = field(
         default=False, metadata={"help": "Let metrics see generated tokens in place of logits."}
     )
@@ -28,3 +31,8 @@ class Seq2SeqTrainingArguments(TrainingArguments):
     generation_config: str | Path | GenerationConfig | None = field(
         default=None, metadata={"help": "Options of generation: a repository, a folder, or the options."}
     )
+
+    def __post_init__(self) -> None:
+        if self.sortish_sampler and self.train_sampling_strategy == "random":
+            object.__setattr__(self, "train_sampling_strategy", "group_by_length")
+        super().__post_init__()

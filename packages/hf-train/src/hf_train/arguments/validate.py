@@ -65,6 +65,17 @@ _AT_LEAST: Final[dict[str, float]] = {
 }
 _SHARES: Final = ("adam_beta1", "adam_beta2", "label_smoothing_factor", "ema_decay", "layerwise_lr_decay")
 
+_ACCELERATOR: Final[dict[str, tuple[bool | None, ...]]] = {
+    "split_batches": (True, False),
+    "dispatch_batches": (None, False),
+    "even_batches": (True,),
+    "use_seedable_sampler": (True,),
+    "non_blocking": (True, False),
+    "use_configured_state": (False,),
+    "gradient_accumulation_kwargs": (None,),
+}
+"""What accelerate can be told, and what of it is done here."""
+
 
 def normalize(args: TrainingArguments) -> dict[str, object]:
     """The fields whose value stands for another one, with that one."""
@@ -123,6 +134,7 @@ def validate(args: TrainingArguments) -> None:
             raise ArgumentsError(what, fields=fields, fix=fix)
     if args.deepspeed:
         _deepspeed(args)
+    _accelerator(args)
 
 
 def _words(args: TrainingArguments) -> None:
@@ -270,9 +282,10 @@ def _of_devices(args: TrainingArguments) -> tuple[Conflict, ...]:
     """Between ways to spread over devices."""
     return (
         (
-            lambda: sum(map(bool, (args.fsdp, args.deepspeed, args.parallel))) > 1,
-            "fsdp, deepspeed and parallel each decide how the model is spread, and more than one is set",
-            ("fsdp", "deepspeed", "parallel"),
+            lambda: sum(map(bool, (args.fsdp, args.deepspeed, args.parallel, args.parallelism_config))) > 1,
+            "fsdp, deepspeed, parallel and parallelism_config each say how the model is spread, and more than one "
+            "is set",
+            ("fsdp", "deepspeed", "parallel", "parallelism_config"),
             "set one of them",
         ),
         (
@@ -296,6 +309,24 @@ def _multiple(steps: float, of: float) -> bool:
         return False
     ratio = steps / of
     return abs(ratio - round(ratio)) < 1e-9 and ratio >= 1 - 1e-9
+
+
+def _accelerator(args: TrainingArguments) -> None:
+    """Options of accelerate that this Trainer follows, or that say what it does anyway."""
+    given = options(args.accelerator_config, "accelerator_config")
+    for name, value in given.items():
+        if name not in _ACCELERATOR:
+            raise ArgumentsError(
+                f"accelerator_config has {name!r}, which is not known{suggest(name, _ACCELERATOR)}",
+                fields=("accelerator_config",),
+                fix=f"it can have {', '.join(_ACCELERATOR)}",
+            )
+        if value not in _ACCELERATOR[name]:
+            raise ArgumentsError(
+                f"accelerator_config has {name}={value!r}, which this Trainer does not do",
+                fields=("accelerator_config",),
+                fix=f"leave out {name}",
+            )
 
 
 def _deepspeed(args: TrainingArguments) -> None:

@@ -52,13 +52,16 @@ def strategy(name: str, options: str = "") -> Strategy:
 def strategy_for(args: TrainingArguments) -> Strategy:
     """The strategy that the arguments and the launcher ask for.
 
-    `parallel` names one; `fsdp` and `deepspeed` (by its ZeRO stage) shard with FSDP2; otherwise one process trains
-    alone and several train data parallel.
+    `parallel` names one, and `parallelism_config` gives degrees to that of hf-parallel; `fsdp`, and `deepspeed` by
+    its ZeRO stage, shard with FSDP2; otherwise one process trains alone and several train data parallel.
     """
     if args.parallel:
         # "fsdp:reshard=never" names the strategy; "dp_shard=2,tp=2" alone is for the one of hf-parallel.
         name, _, rest = args.parallel.rpartition(":")
         return strategy(name or "parallel", rest) if "=" in rest or name else strategy(rest)
+    if args.parallelism_config:
+        degrees = named_options(args.parallelism_config, "parallelism_config")
+        return strategy("parallel", ",".join(f"{name}={degree}" for name, degree in degrees.items()))
     place = args.launch
     if args.fsdp:
         from hf_train.strategies.fsdp import FsdpOptions, FullyShardedData
