@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hf_pipelines import (
     Answer,
+    ChatMessage,
     EmbeddingPipeline,
     EntityGroup,
     EntityPipeline,
@@ -22,11 +23,16 @@ from hf_pipelines import (
     QuestionAnsweringPipeline,
     RankedDocument,
     SentenceSimilarityPipeline,
+    SummarizationPipeline,
+    SummaryText,
+    TableAnswer,
     TextClassificationPipeline,
     TextGenerationPipeline,
     TextRankingPipeline,
     TokenClassificationPipeline,
     TokenEntity,
+    TranslationPipeline,
+    TranslationText,
     ZeroShotLabels,
     ZeroShotPipeline,
     pipeline,
@@ -125,6 +131,30 @@ def zero_shot() -> None:
     assert_type(pipe, ZeroShotPipeline)
     assert_type(pipe("text", multi_label=True), ZeroShotLabels)
     assert_type(pipe(["text"], candidate_labels=["a"]), list[ZeroShotLabels])
+
+
+def texts_from_texts() -> None:
+    summarize = pipeline("summarization", FOLDER, num_beams=2)
+    assert_type(summarize, SummarizationPipeline)
+    assert_type(summarize("text"), list[SummaryText])
+    assert_type(summarize(["text"], max_new_tokens=3), list[SummaryText])
+    assert_type(summarize(texts()), Iterator[SummaryText])
+    assert_type(summarize(atexts()), AsyncIterator[SummaryText])
+    assert_type(summarize.answers(["text"], num_return_sequences=2), Iterator[list[SummaryText]])
+    assert_type(summarize.stream_text("text"), Iterator[str])
+    assert_type(pipeline("text2text-generation", FOLDER)("text"), list[GeneratedText])
+    translate = pipeline("translation_en_to_fr", FOLDER)
+    assert_type(translate, TranslationPipeline)
+    assert_type(pipeline("translation", FOLDER, tgt_lang="fr")("text"), list[TranslationText])
+    assert_type(translate(["text"], src_lang="en"), list[TranslationText])
+
+
+def conversations_and_tables() -> None:
+    talk = pipeline("conversational", FOLDER)
+    assert_type(talk([{"role": "user", "content": "hello"}]), list[ChatMessage])
+    ask = pipeline("table-question-answering", FOLDER)
+    assert_type(ask({"table": {"a": ["b", 1]}, "query": "c"}), TableAnswer)
+    assert_type(ask([{"table": {"a": ["b"]}, "query": "c"}]), list[TableAnswer])
 
 
 def similarity() -> None:
