@@ -20,6 +20,15 @@ transformers = pytest.importorskip("transformers")
 # Where both take a value that was left out for granted, but only we write it down.
 FILLED_IN = {
     "bamba": {"attn_layer_indices"},
+    # Keys of its format that the peer reads from files without declaring them.
+    "deberta-v2": {
+        "share_att_key",
+        "position_buckets",
+        "norm_rel_ebd",
+        "conv_kernel_size",
+        "conv_groups",
+        "conv_act",
+    },
     "hunyuan_v1_dense": {"head_dim"},
     "hunyuan_v1_moe": {"head_dim"},
     "lfm2_moe": {"layer_types"},

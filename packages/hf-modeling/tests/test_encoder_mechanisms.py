@@ -20,8 +20,8 @@ SIZES = {"vocab_size": 50, "hidden_size": 16, "num_attention_heads": 2, "interme
 def test_windows_chunk_by_chunk_are_windows_at_once(
     windows: tuple[int, ...], marked: tuple[int, ...]
 ) -> None:
-    config = LongformerConfig(
-        **SIZES, num_hidden_layers=2, attention_window=windows, max_position_embeddings=40
+    config = LongformerConfig.from_dict(
+        {**SIZES, "num_hidden_layers": 2, "attention_window": windows, "max_position_embeddings": 40}
     )
     model = LongformerModel(config).eval()
     ids = torch.randint(4, 50, (2, 30))
@@ -43,13 +43,15 @@ def test_windows_chunk_by_chunk_are_windows_at_once(
 
 
 def test_a_window_for_each_layer_or_an_error() -> None:
-    config = LongformerConfig(**SIZES, num_hidden_layers=2, attention_window=(4, 3))
+    config = LongformerConfig.from_dict({**SIZES, "num_hidden_layers": 2, "attention_window": (4, 3)})
     with pytest.raises(SpecError, match="even number for each of 2 layers"):
         LongformerModel(config)
 
 
 def test_blocks_see_what_is_said() -> None:
-    config = BigBirdConfig(**SIZES, num_hidden_layers=1, block_size=2, num_random_blocks=1)
+    config = BigBirdConfig.from_dict(
+        {**SIZES, "num_hidden_layers": 1, "block_size": 2, "num_random_blocks": 1}
+    )
     model = BigBirdModel(config).eval()
     layer = model.layers[0].self_attn
     assert isinstance(layer, BlockSparseLayer)
@@ -66,7 +68,9 @@ def test_blocks_see_what_is_said() -> None:
 
 
 def test_training_of_sparse_mixers_reaches_every_weight() -> None:
-    longformer = LongformerModel(LongformerConfig(**SIZES, num_hidden_layers=1, attention_window=4))
+    longformer = LongformerModel(
+        LongformerConfig.from_dict({**SIZES, "num_hidden_layers": 1, "attention_window": 4})
+    )
     ids = torch.randint(4, 50, (1, 30))
     marks = torch.zeros_like(ids)
     marks[:, 0] = 1
@@ -78,14 +82,21 @@ def test_training_of_sparse_mixers_reaches_every_weight() -> None:
         for n, p in mixer.named_parameters()
         if "k_proj.bias" not in n
     )
-    sparse = BigBirdModel(BigBirdConfig(**SIZES, num_hidden_layers=1, block_size=2, num_random_blocks=1))
+    sparse = BigBirdModel(
+        BigBirdConfig.from_dict({**SIZES, "num_hidden_layers": 1, "block_size": 2, "num_random_blocks": 1})
+    )
     sparse(ids).last_hidden_state.square().sum().backward()
     assert all(p.grad is not None for p in sparse.layers.parameters())
 
 
 def test_cells_of_any_columns_may_be_chosen() -> None:
-    config = TapasConfig(
-        **SIZES, num_hidden_layers=1, type_vocab_sizes=(3, 5, 6, 2, 3, 3, 3), select_one_column=False
+    config = TapasConfig.from_dict(
+        {
+            **SIZES,
+            "num_hidden_layers": 1,
+            "type_vocab_sizes": (3, 5, 6, 2, 3, 3, 3),
+            "select_one_column": False,
+        }
     )
     model = TapasForQuestionAnswering(config).eval()
     ids, types = torch.randint(4, 50, (1, 9)), torch.zeros(1, 9, 7, dtype=torch.long)
@@ -102,7 +113,7 @@ def test_cells_of_any_columns_may_be_chosen() -> None:
 
 
 def test_inputs_that_are_not_read_or_not_on_the_page_are_refused() -> None:
-    model = LayoutLMModel(LayoutLMConfig(**SIZES, num_hidden_layers=1)).eval()
+    model = LayoutLMModel(LayoutLMConfig.from_dict({**SIZES, "num_hidden_layers": 1})).eval()
     ids = torch.randint(4, 50, (1, 3))
     with pytest.raises(InputError, match="does not read task_type_ids"):
         model(ids, task_type_ids=ids)

@@ -29,16 +29,16 @@ SHARED = {
 def spec(c: DebertaV2Config) -> EncoderSpec:
     """The encoder that a DeBERTa v2 or v3 config describes."""
     norm = LayerNorm(eps=c.layer_norm_eps)
-    buckets = c.position_buckets if c.position_buckets and c.position_buckets > 0 else None
+    buckets = c.position_buckets if c.position_buckets > 0 else None
     attention = replace(mixer(c), projections="content" if c.share_att_key else "own")
     table = DistanceTable(
         span=buckets or reach(c),
         max_distance=reach(c),
         buckets=buckets,
-        norm=norm if "layer_norm" in (c.norm_rel_ebd or "").lower() else None,
+        norm=norm if "layer_norm" in c.norm_rel_ebd.lower() else None,
     )
     whole = deberta(c, attention, table)
-    if not c.conv_kernel_size or c.conv_kernel_size < 0:
+    if c.conv_kernel_size <= 0:
         return whole
     first, *others = whole.blocks
     assert isinstance(first, NormedSum)
@@ -50,8 +50,8 @@ def spec(c: DebertaV2Config) -> EncoderSpec:
         mixer_residual=first.mixer_residual,
         ffn_residual=first.ffn_residual,
         kernel=c.conv_kernel_size,
-        groups=c.conv_groups or 1,
-        activation=activation(c.conv_act or "tanh"),
+        groups=c.conv_groups,
+        activation=activation(c.conv_act),
         conv_norm=norm,
         conv_dropout=c.hidden_dropout_prob,
     )
