@@ -130,3 +130,18 @@ def test_a_snapshot_is_not_touched_by_what_comes_after() -> None:
     assert model["a"].untyped_storage().data_ptr() != weight.untyped_storage().data_ptr()
     assert isinstance(model["a"], torch.nn.Parameter)
     assert copy["step"] == 3
+
+
+def test_copies_of_the_writer_use_the_same_memory_again(tmp_path: Path) -> None:
+    weight = torch.ones(64, 64)
+    with AsyncWriter() as writer:
+        first = writer.copy({"weight": weight, "bias": torch.zeros(3)})
+        place = first["weight"].data_ptr()
+        writer.submit(checkpoint_folder(tmp_path, 1), lambda stage: torch.save(first, stage / "state.pt"))
+        weight.add_(1)
+        second = writer.copy({"weight": weight, "bias": torch.ones(3)})
+        assert second["weight"].data_ptr() == place
+        assert second["weight"].mean() == 2
+        assert second["bias"].tolist() == [1, 1, 1]
+    saved = torch.load(checkpoint_folder(tmp_path, 1) / "state.pt", weights_only=True)
+    assert saved["weight"].mean() == 1, "what was submitted was written before its memory was used again"

@@ -38,7 +38,6 @@ from hf_train.checkpoint import (
     rng_file,
     rotate,
     save_rng,
-    snapshot,
 )
 from hf_train.model_files import save_files
 
@@ -180,10 +179,10 @@ def _frozen(trainer: Trainer, files: dict[str, Any]) -> Callable[[Path], None]:
     """A function that writes the checkpoint as it is now, whatever becomes of the model and the optimizer."""
     model, processing = trainer.model, trainer.processing_class
     tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    copies = dict(zip(tensors, snapshot(list(tensors.values())), strict=True))
+    copied, kept = trainer.writer.copy((list(tensors.values()), files))
+    copies = dict(zip(tensors, copied, strict=True))
     # A copy of the module tree whose tensors are those copies: `deepcopy` takes what it finds as copied already.
     shadow = copy.deepcopy(model, dict(copies))
-    kept = snapshot(files)
     randomness = None if trainer.args.save_only_model else capture_rng()
 
     def write(stage: Path) -> None:

@@ -24,7 +24,7 @@ class AsyncWriter:
     ```python
     with AsyncWriter() as writer:
         ...
-        values = snapshot({"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+        values = writer.copy({"model": model.state_dict(), "optimizer": optimizer.state_dict()})
         writer.submit(folder, lambda stage: save(values, stage), after=lambda: rotate(...))
     ```
 
@@ -35,6 +35,12 @@ class AsyncWriter:
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
+        self._pool: list[Tensor] = []
+
+    def copy(self, values: T) -> T:
+        """`snapshot` into the memory of the one before, which by then is on the disk; waits until it is."""
+        self.wait()
+        return snapshot(values, pool=self._pool)
 
     def submit(
         self, folder: str | Path, write: Callable[[Path], None], *, after: Callable[[], None] | None = None
@@ -88,11 +94,17 @@ class AsyncWriter:
             self._error = error
 
 
-def snapshot(values: T) -> T:
+def snapshot(values: T, *, pool: list[Tensor] | None = None) -> T:
     """The same tree of dicts, lists and tuples with every tensor copied to CPU memory of its own.
 
-    Tensors that share memory (tied weights) share it in the copy too, so they cost once.
+    Tensors that share memory (tied weights) share it in the copy too, so they cost once. Memory is taken from
+    `pool` where it has a piece of the size, and what had to be made is added to it: a pool that is given again
+    overwrites the earlier snapshot, and costs a fraction, because fresh memory is what takes the time.
     """
+    free: dict[int, list[Tensor]] = {}
+    for piece in pool or ():
+        free.setdefault(piece.numel(), []).append(piece)
+    pooled = {piece.data_ptr() for piece in pool or ()}
     copies: dict[tuple[torch.device, int], Tensor] = {}
 
     def copy(value: object) -> object:
@@ -102,7 +114,10 @@ def snapshot(values: T) -> T:
         place = (value.device, storage.data_ptr())
         if place not in copies:
             whole = torch.empty(0, dtype=torch.uint8, device=value.device).set_(storage)
-            copies[place] = whole.to("cpu", copy=True)
+            spare = free.get(whole.numel())
+            copies[place] = spare.pop().copy_(whole) if spare else whole.to("cpu", copy=True)
+            if pool is not None and copies[place].data_ptr() not in pooled:
+                pool.append(copies[place])
         kept = torch.empty(0, dtype=value.dtype).set_(
             copies[place].untyped_storage(), value.storage_offset(), value.size(), value.stride()
         )
