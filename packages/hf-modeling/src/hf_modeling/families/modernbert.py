@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from hf_config.families.modernbert import ModernBertConfig
 from hf_modeling.families.encoder_parts import JUDGES, classes
@@ -50,8 +51,8 @@ LAYER = {
 def spec(c: ModernBertConfig) -> EncoderSpec:
     """The encoder that a ModernBERT config describes; its first layer's attention has no norm."""
     norm, head_dim = LayerNorm(eps=c.norm_eps, bias=c.norm_bias), c.hidden_size // c.num_attention_heads
-    near = BidirectionalWindow(size=c.sliding_window + 1)
-    masks: dict[str, MaskRule] = {"full_attention": Bidirectional(), "sliding_attention": near}
+    masks: dict[str, MaskRule] = {"full_attention": Bidirectional()}
+    masks["sliding_attention"] = BidirectionalWindow(size=c.sliding_window + 1)
     mixer = Attention(
         heads=c.num_attention_heads,
         kv_heads=c.num_attention_heads,
@@ -77,11 +78,8 @@ def spec(c: ModernBertConfig) -> EncoderSpec:
     transform = HeadTransform(
         activation=activation(c.classifier_activation), norm=norm, bias=c.classifier_bias
     )
-    text = TextHead(
-        reads="first" if c.classifier_pooling == "cls" else "mean",
-        transform=transform,
-        dropout=c.classifier_dropout,
-    )
+    reads: Literal["first", "mean"] = "first" if c.classifier_pooling == "cls" else "mean"
+    text = TextHead(reads=reads, transform=transform, dropout=c.classifier_dropout)
     token = TokenHead(transform=transform, dropout=c.classifier_dropout)
     answer = AnswerHead(transform=transform, dropout=c.classifier_dropout)
     return EncoderSpec(
@@ -98,7 +96,7 @@ def weights(c: ModernBertConfig) -> WeightTable:
     """ModernBERT's own names; the gate's activated half comes first."""
     layer = "model.layers.{layer}."
     qkv = tuple(f"{layer}self_attn.{part}_proj.{{s}}" for part in "qkv")
-    halves = (layer + "mlp.gate_proj.{s}", layer + "mlp.up_proj.{s}")
+    halves = tuple(f"{layer}mlp.{part}_proj.{{s}}" for part in ("gate", "up"))
     return WeightTable(
         rules=(
             *renames(OUTER),
