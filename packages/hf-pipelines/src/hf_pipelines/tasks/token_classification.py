@@ -228,7 +228,7 @@ def entity_task(
     text = text_model(task, parts)
     ignored = frozenset(options.get("ignore_labels", ("O",)))
     labels = label_names(parts)
-    marked = "##s" in parts.tokenizer.get_vocab()
+    marked = parts.tokenizer.model_kind == "WordPiece" or "##s" in parts.tokenizer.get_vocab()
 
     def finish(pieces: Sequence[TextPiece], scores: Sequence[Tensor]) -> list[EntityGroup]:
         found = [
