@@ -161,7 +161,7 @@ def answers(words: PreTrainedTokenizer, folder: Path) -> PreTrainedModel:
     return trained(hf_modeling.BertForQuestionAnswering(config), rows, folder, steps=240)
 
 
-def summaries(words: PreTrainedTokenizer, folder: Path) -> PreTrainedModel:
+def summaries(words: PreTrainedTokenizer, folder: Path, steps: int = 400) -> PreTrainedModel:
     rows = []
     for text, summary in take(reports(1), 1280):
         target = words(summary, add_special_tokens=False)["input_ids"] + [words.sep_token_id]
@@ -182,7 +182,7 @@ def summaries(words: PreTrainedTokenizer, folder: Path) -> PreTrainedModel:
         decoder_start_token_id=words.pad_token_id,
     )
     torch.manual_seed(0)
-    return trained(hf_modeling.T5ForConditionalGeneration(config), rows, folder, steps=400, rate=5e-3)
+    return trained(hf_modeling.T5ForConditionalGeneration(config), rows, folder, steps=steps, rate=5e-3)
 
 
 def encoder(words: PreTrainedTokenizer, labels: Sequence[str]) -> PreTrainedConfig:
