@@ -5,7 +5,9 @@ HfError                       (hf_hub_io)
 ├── LayoutError               a layout that cannot be, by itself                          (ValueError)
 │   └── LayoutMismatchError   a layout that this model, batch or cluster cannot be split by
 ├── LaunchError               processes that were not started as a group                   (RuntimeError)
-└── RanksDisagreeError        ranks that were given different things                       (RuntimeError)
+├── RanksDisagreeError        ranks that were given different things                       (RuntimeError)
+├── CheckpointDamagedError    a training checkpoint that is not as it was written          (ValueError)
+└── CheckpointMismatchError   a training checkpoint of another model, or of other state    (ValueError)
 ```
 """
 
@@ -53,3 +55,11 @@ class LaunchError(HfError, RuntimeError):
 
 class RanksDisagreeError(HfError, RuntimeError):
     """Ranks of one run that were given different configs, layouts or files."""
+
+
+class CheckpointDamagedError(HfError, ValueError):
+    """A checkpoint that was never completed, or changed since; all ranks raise it alike."""
+
+
+class CheckpointMismatchError(HfError, ValueError):
+    """A checkpoint that holds other tensors than this model or optimizer has."""

@@ -6,7 +6,7 @@ Rank 0 writes. Before each tensor it needs, it says its name, and the ranks that
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ctypes import Array, c_char
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from hf_config import GenerationConfig, PreTrainedConfig
 from hf_hub_io.directory import AtomicDirectory
 from hf_hub_io.errors import HfError
 from hf_hub_io.shards import ShardPlan
@@ -29,7 +30,7 @@ from hf_modeling.weights.table import MEMORY_PREFIX
 from hf_parallel.gradients import local
 from hf_parallel.parallel import Parallel
 from hf_parallel.placements import Holding
-from hf_parallel.plan import outline
+from hf_parallel.plan import Plan, outline
 from hf_parallel.regions import numel, put, shape_of
 
 KEPT = 4
@@ -56,7 +57,16 @@ def save_parallel(
     if dist.get_rank() > 0:
         return desk.serve()
     try:
-        written = _write(parallel, desk, Path(directory), max_shard_size)
+        written = write_model(
+            parallel.kind,
+            parallel.model.config,
+            parallel.plan,
+            desk.dtypes,
+            Recent(desk.whole, KEPT).get,
+            Path(directory),
+            max_shard_size,
+            parallel.model.generation_config,
+        )
     except BaseException as error:
         desk.close(f"{type(error).__name__}: {error}")
         raise
@@ -74,11 +84,23 @@ def own_tensors(parallel: Parallel[PreTrainedModel]) -> dict[str, Tensor]:
     }
 
 
-def _write(
-    parallel: Parallel[PreTrainedModel], desk: _Desk, directory: Path, max_shard_size: str | int
+def described(kind: type[PreTrainedModel], config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedConfig:
+    """The config as a checkpoint carries it: with the model's class and the element type of its weights."""
+    return config.replace(architectures=(kind.__name__,), dtype=str(dtype).removeprefix("torch."))
+
+
+def write_model(
+    kind: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    plan: Plan,
+    dtypes: Mapping[str, torch.dtype],
+    whole: Callable[[str], Tensor],
+    directory: Path,
+    max_shard_size: str | int,
+    generation: GenerationConfig | None,
 ) -> ShardPlan:
-    plan, config = parallel.plan, parallel.model.config
-    model = outline(parallel.kind, config, plan.whole)
+    """Write a model whose tensors `whole` makes one at a time, by their names in memory."""
+    model = outline(kind, config, plan.whole)
     prefix = MEMORY_PREFIX if model.is_base else ""
     table = model.weight_table()
     shapes = {prefix + name: shape for name, shape in plan.shapes.items() if name not in plan.ties}
@@ -86,26 +108,44 @@ def _write(
     for step in plan_save(table, shapes):
         names = [name.removeprefix(prefix) for name in step.inputs]
         outlines = step.save(
-            [torch.empty(plan.shapes[name], dtype=desk.dtypes[name], device="meta") for name in names]
+            [torch.empty(plan.shapes[name], dtype=dtypes[name], device="meta") for name in names]
         )
         for name, outlined in outlines.items():
             stored[name.removeprefix(table.prefix) if model.is_base else name] = TensorBytes(
                 dtype=STORED_DTYPES[outlined.dtype],
                 shape=tuple(outlined.shape),
-                data=partial(_bytes, desk, step, names, name),
+                data=partial(_bytes, whole, step, names, name),
             )
-    dtype = str(next(iter(desk.dtypes.values()))).removeprefix("torch.")
-    config = config.replace(architectures=(parallel.kind.__name__,), dtype=dtype)
+    config = described(kind, config, next(iter(dtypes.values())))
     old = ("model.safetensors", "model.safetensors.index.json", "model-[0-9]*-of-[0-9]*.safetensors")
     with AtomicDirectory(directory, replaces=old) as stage:
         config.save_pretrained(stage)
-        if parallel.model.generation_config is not None:
-            parallel.model.generation_config.save_pretrained(stage)
+        if generation is not None:
+            generation.save_pretrained(stage)
         return write_shards(stage, stored, max_shard_size=max_shard_size)
 
 
-def _bytes(desk: _Desk, step: Step, names: list[str], wanted: str) -> Array[c_char]:
-    return buffer_of(step.save([desk.whole(name) for name in names])[wanted].contiguous())
+def _bytes(whole: Callable[[str], Tensor], step: Step, names: list[str], wanted: str) -> Array[c_char]:
+    return buffer_of(step.save([whole(name) for name in names])[wanted].contiguous())
+
+
+@final
+class Recent:
+    """Tensors made by name, of which the last few are kept."""
+
+    def __init__(self, make: Callable[[str], Tensor], kept: int) -> None:
+        self._make, self._size = make, kept
+        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+
+    def get(self, name: str) -> Tensor:
+        """The tensor."""
+        if name in self._kept:
+            self._kept.move_to_end(name)
+        else:
+            self._kept[name] = self._make(name)
+        while len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+        return self._kept[name]
 
 
 @final
@@ -117,7 +157,6 @@ class _Desk:
     parallel: Parallel[PreTrainedModel]
     dtypes: dict[str, torch.dtype] = field(default_factory=dict)
     _owners: dict[str, list[tuple[int, Holding]]] = field(default_factory=dict)
-    _kept: OrderedDict[str, Tensor] = field(default_factory=OrderedDict)
 
     def open(self) -> None:
         """Let rank 0 know who holds what: each part once, from the first rank that has it."""
@@ -133,9 +172,6 @@ class _Desk:
 
     def whole(self, name: str) -> Tensor:
         """The whole tensor, on the CPU. Called on rank 0 only."""
-        if name in self._kept:
-            self._kept.move_to_end(name)
-            return self._kept[name]
         self._say(name)
         made = torch.empty(self.parallel.plan.shapes[name], dtype=self.dtypes[name])
         for rank, held in self._owners[name]:
@@ -147,9 +183,6 @@ class _Desk:
                 )
                 dist.recv(part, rank)
             put(made, held.region, part.cpu())
-        self._kept[name] = made
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
         return made
 
     def serve(self) -> ShardPlan:

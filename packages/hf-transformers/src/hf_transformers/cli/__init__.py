@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from hf_hub_io.errors import HfError
 from hf_transformers.cli.chat_command import chat
+from hf_transformers.cli.dcp_command import dcp_to_hf
 from hf_transformers.cli.demo_command import demo
 from hf_transformers.cli.env_command import env
 from hf_transformers.cli.export_command import export_code
@@ -34,6 +35,7 @@ app.command()(train)
 app.command()(show)
 app.command()(plan)
 app.command()(export_code)
+app.command()(dcp_to_hf)
 app.command()(env)
 register(app)
 
