@@ -58,6 +58,9 @@ class Decoder(PreTrainedModel):
         self.relative = None if spec.relative is None else build_relative(spec.relative, spec.width)
         self.dropout, self.layer_dropout = spec.dropout, spec.layer_dropout
         self.crosses = reads_source(self.cache_layout)
+        self.grow = EncoderDecoderCache.growing if self.crosses else DynamicCache
+        plain = self.stem is None and self.embed_per_layer is None and self.relative is None
+        self.prepares = self.crosses or not plain
         self.use_cache = config.use_cache
         self.materialize()
 
@@ -106,14 +109,9 @@ class Decoder(PreTrainedModel):
         if h_BTD.ndim != 3 or not h_BTD.shape[1]:
             raise not_rows(h_BTD)
         cache = past_key_values
-        if use_cache is None:
-            use_cache = self.use_cache and not torch.is_grad_enabled()
-        if use_cache and cache is None:
-            cache = (
-                EncoderDecoderCache.growing(self.cache_layout)
-                if self.crosses
-                else DynamicCache(self.cache_layout)
-            )
+        wanted = self.use_cache and not torch.is_grad_enabled() if use_cache is None else use_cache
+        if wanted and cache is None:
+            cache = self.grow(self.cache_layout)
         step = begin(
             batch=h_BTD.shape[0],
             new=h_BTD.shape[1],
@@ -125,40 +123,56 @@ class Decoder(PreTrainedModel):
         step.attentions = [] if output_attentions else None
         step.hidden_states = [] if output_hidden_states else None
         step.router_logits = [] if output_router_logits else None
-        if self.stem is not None:
-            h_BTD = self.stem(h_BTD, token_type_ids, step)
-        elif token_type_ids is not None:
-            raise unknown_segments()
-        if self.crosses:
-            self._find_source(step, encoder_hidden_states, encoder_attention_mask)
-            step.cross_attentions = [] if output_attentions else None
-        if self.embed_per_layer is not None:
-            step.per_layer_BTLP = self.embed_per_layer(_ids(input_ids), h_BTD)
-        if self.relative is not None:
-            step.relative = self.relative(step)
-        for layer in surviving(self.layers, self.layer_dropout) if self.training else self.layers:
-            if step.hidden_states is not None:
-                step.hidden_states.append(h_BTD)
-            h_BTD = (
-                checkpoint(layer, h_BTD, step, use_reentrant=False)
-                if layer.recompute and self.training
-                else layer(h_BTD, step)
-            )
+        if self.prepares or token_type_ids is not None:
+            source = encoder_hidden_states, encoder_attention_mask
+            h_BTD = self._prepared(h_BTD, step, input_ids, token_type_ids, source)
+        if self.training:
+            h_BTD = self._trained(h_BTD, step)
+        else:
+            for layer in self.layers:
+                if step.hidden_states is not None:
+                    step.hidden_states.append(h_BTD)
+                h_BTD = layer(h_BTD, step)
         if cache is not None:
             cache.advance(step.new, step.valid_BS, step.next_position_B1)
         h_BTD = self.norm(h_BTD) if self.project_out is None else self.project_out(self.norm(h_BTD))
         if self.training:
             h_BTD = F.dropout(h_BTD, self.dropout)
-        if step.hidden_states is not None:
-            step.hidden_states.append(h_BTD)
-        return BaseModelOutputWithPast(
-            last_hidden_state=h_BTD,
-            past_key_values=cache,
-            hidden_states=None if step.hidden_states is None else tuple(step.hidden_states),
-            attentions=None if step.attentions is None else tuple(step.attentions),
-            cross_attentions=None if step.cross_attentions is None else tuple(step.cross_attentions),
-            router_logits=None if step.router_logits is None else tuple(step.router_logits),
-        )
+        if output_attentions or output_hidden_states or output_router_logits:
+            return _recorded(h_BTD, step)
+        return BaseModelOutputWithPast(last_hidden_state=h_BTD, past_key_values=cache)
+
+    def _prepared(
+        self,
+        h_BTD: Tensor,
+        step: Step,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        source: tuple[Tensor | None, Tensor | None],
+    ) -> Tensor:
+        """What enters the first layer, and what layers look up in the step, where tokens alone do not say it."""
+        if self.stem is not None:
+            h_BTD = self.stem(h_BTD, token_type_ids, step)
+        elif token_type_ids is not None:
+            raise unknown_segments()
+        if self.crosses:
+            self._find_source(step, *source)
+            step.cross_attentions = None if step.attentions is None else []
+        if self.embed_per_layer is not None:
+            step.per_layer_BTLP = self.embed_per_layer(_ids(input_ids), h_BTD)
+        if self.relative is not None:
+            step.relative = self.relative(step)
+        return h_BTD
+
+    def _trained(self, h_BTD: Tensor, step: Step) -> Tensor:
+        """All layers, with what only training does: leaving some out, and computing some again."""
+        for layer in surviving(self.layers, self.layer_dropout):
+            if step.hidden_states is not None:
+                step.hidden_states.append(h_BTD)
+            h_BTD = (
+                checkpoint(layer, h_BTD, step, use_reentrant=False) if layer.recompute else layer(h_BTD, step)
+            )
+        return h_BTD
 
     def new_cache(self, *, slack: int = 0) -> DynamicCache | EncoderDecoderCache:
         """An empty cache for this model; `slack` as in `DynamicCache`."""
@@ -175,6 +189,19 @@ class Decoder(PreTrainedModel):
                 cache.remember(step.source)
         elif isinstance(cache, EncoderDecoderCache):
             step.source = cache.source
+
+
+def _recorded(h_BTD: Tensor, step: Step) -> BaseModelOutputWithPast:
+    if step.hidden_states is not None:
+        step.hidden_states.append(h_BTD)
+    return BaseModelOutputWithPast(
+        last_hidden_state=h_BTD,
+        past_key_values=step.cache,
+        hidden_states=None if step.hidden_states is None else tuple(step.hidden_states),
+        attentions=None if step.attentions is None else tuple(step.attentions),
+        cross_attentions=None if step.cross_attentions is None else tuple(step.cross_attentions),
+        router_logits=None if step.router_logits is None else tuple(step.router_logits),
+    )
 
 
 def _ids(input_ids: Tensor | None) -> Tensor:
