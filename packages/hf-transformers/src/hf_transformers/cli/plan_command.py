@@ -69,7 +69,6 @@ def plan(
     else:
         fixed = {name: int(degree) for name, degree in map(setting, fix or [])}
     found = rank_layouts(measured, machine, work, sequences=sequences, fixed=fixed, top=1 if layout else top)
-    advice = advise(measured, found[0], machine)
     if png is not None:
         draw(found, png)
     if as_json:
@@ -81,7 +80,7 @@ def plan(
     from hf_transformers.cli.terminal import answers_console
 
     console = answers_console()
-    for one in advice[:3]:
+    for one in advise(measured, found[0], machine)[:3]:
         console.print(
             f"  [cyan]{one.setting}[/]: {one.why}; {one.memory / GIB:+.1f} GiB free, step x{one.time:.2f}",
             highlight=False,
