@@ -6,6 +6,7 @@ QuantizationError               (WeightsError)
 ├── PackingError                parts, or a weight, whose sizes do not fit        (ValueError)
 ├── QuantizationConfigError     settings that contradict files, or each other     (ValueError)
 ├── CalibrationNeededError      the method needs data to choose its roundings     (ValueError)
+├── CalibrationDataError        data that roundings cannot be chosen with         (ValueError)
 ├── AlreadyQuantizedError       quantizing what is quantized                      (ValueError)
 ├── NonFiniteError              NaN or infinity in a weight to be quantized       (ValueError)
 ├── PackedWeightError           writing to a weight that exists only packed       (RuntimeError)
@@ -47,6 +48,10 @@ class QuantizationConfigError(QuantizationError, ValueError):
 
 class CalibrationNeededError(QuantizationError, ValueError):
     """Weights of this format are made with data, not from the weights alone."""
+
+
+class CalibrationDataError(QuantizationError, ValueError):
+    """Calibration data that is too short, of the wrong shape, or that the model answers with NaN."""
 
 
 class AlreadyQuantizedError(QuantizationError, ValueError):
