@@ -319,5 +319,5 @@ def test_backends_change_on_a_whole_model() -> None:
 
 @pytest.mark.parametrize("field", ["is_decoder", "add_cross_attention"])
 def test_bert_as_a_decoder_is_refused(field: str) -> None:
-    with pytest.raises(SpecError, match="makes .bert. a decoder"):
+    with pytest.raises(SpecError, match=r"makes .bert. a decoder"):
         model_class(BERT, "base")(BertConfig.from_dict({field: True}))
