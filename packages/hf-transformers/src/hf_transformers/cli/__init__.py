@@ -14,6 +14,7 @@ from hf_transformers.cli.demo_command import demo
 from hf_transformers.cli.env_command import env
 from hf_transformers.cli.export_command import export_code
 from hf_transformers.cli.plan_command import plan
+from hf_transformers.cli.quantize_command import quantize
 from hf_transformers.cli.run_command import run
 from hf_transformers.cli.show_command import show
 from hf_transformers.cli.terminal import errors_console
@@ -32,6 +33,7 @@ app.command()(demo)
 app.command()(run)
 app.command()(chat)
 app.command()(train)
+app.command()(quantize)
 app.command()(show)
 app.command()(plan)
 app.command()(export_code)
