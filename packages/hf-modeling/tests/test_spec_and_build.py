@@ -18,11 +18,13 @@ from hf_modeling import spec as spec_module
 from hf_modeling.build import Building, build_block, build_norm, build_stem, build_tokens, start
 from hf_modeling.init import allocate, initialize
 from hf_modeling.layers.block import join
+from hf_modeling.layers.convolved import SameConv
 from hf_modeling.layers.per_layer import PerLayerInputLayer
 from hf_modeling.source import Source
 from hf_modeling.spec import (
     Attention,
     Block,
+    Convolved,
     CrossAttention,
     Crossed,
     DecoderSpec,
@@ -65,6 +67,16 @@ BLOCKS: list[Block] = [
     PreNorm(mixer=MIXER, mixer_norm=NORM, ffn=FFN, ffn_norm=NORM),
     PostNorm(mixer=MIXER, mixer_norm=NORM, ffn=FFN, ffn_norm=NORM),
     NormedSum(mixer=MIXER, mixer_norm=NORM, ffn=FFN, ffn_norm=NORM),
+    Convolved(
+        mixer=MIXER,
+        mixer_norm=NORM,
+        ffn=FFN,
+        ffn_norm=NORM,
+        kernel=3,
+        groups=2,
+        activation="tanh",
+        conv_norm=NORM,
+    ),
     NormedStream(
         mixer=MIXER, mixer_norm=NORM, ffn=FFN, ffn_norm=NORM, mixer_residual=Weighted(stream=2.0, branch=3.0)
     ),
@@ -170,6 +182,12 @@ def test_wirings(spec: Block) -> None:
             case NormedSum():
                 a = n2(h + mixer(h))
                 expected = part["post_feedforward_layernorm"](a + ffn(a))
+            case Convolved():
+                a = n2(h + mixer(h))
+                own = part["conv"]
+                assert isinstance(own, SameConv)
+                near = torch.tanh(torch.conv1d(h.mT, own.weight, own.bias, padding=1, groups=2).mT)
+                expected = part["conv_norm"](part["post_feedforward_layernorm"](a + ffn(a)) + near)
             case NormedStream():
                 a = 2 * n1(h) + 3 * mixer(n1(h))
                 expected = n2(a) + ffn(n2(a))

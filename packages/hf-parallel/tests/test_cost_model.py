@@ -67,7 +67,7 @@ def peak_of_training(model_type: str, sizes: dict[str, object], rows: int, seq: 
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **sizes)).train()
     optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
     tracker = MemTracker()
-    tracker.track_external(model, optimizer)  # type: ignore[no-untyped-call]  # torch leaves it so
+    tracker.track_external(model, optimizer)
     with tracker:
         for _ in range(2):
             for _ in range(micro):
