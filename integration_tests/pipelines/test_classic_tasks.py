@@ -13,7 +13,8 @@ from hf_pipelines.entities import GroupStrategy
 from hf_pipelines.tasks.text_classification import ScoreFunction
 from hf_transformers.demo_data import corpus
 
-pytestmark = pytest.mark.parity
+# torchao, which the peer imports where it is installed, warns of its own age.
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 MakeCheckpoint = Callable[..., Path]
 PeerPipeline = Callable[..., Any]
 LABELS = {0: "entailment", 1: "neutral", 2: "contradiction"}

@@ -11,7 +11,8 @@ import pytest
 from hf_pipelines import ChatMessage, EmptyInputError, OptionValueError, TextGenerationPipeline, pipeline
 from hf_transformers.demo_data import corpus
 
-pytestmark = pytest.mark.parity
+# torchao, which the peer imports where it is installed, warns of its own age.
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}{{ eos_token }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"

@@ -14,7 +14,8 @@ from torch import Tensor
 from hf_pipelines import pipeline
 from hf_transformers.demo_data import corpus
 
-pytestmark = pytest.mark.parity
+# torchao, which the peer imports where it is installed, warns of its own age.
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 TOLERANCE = 1e-5
 
 
