@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hf_tokenize import AddedToken, AutoTokenizer, PreTrainedTokenizer
 from hf_tokenize.errors import FingerprintError, TokenizeError
@@ -37,6 +38,23 @@ def test_saved_tokenizers_are_the_same(each: PreTrainedTokenizer, tmp_path: Path
     again.save_pretrained(second)
     for path in second.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), "saving again changes nothing"
+
+
+@pytest.mark.parametrize("model_type", ["llama", "bert"])
+def test_a_family_known_from_the_model_alone_promises_no_kind_of_vocabulary(
+    model_type: str, tmp_path: Path
+) -> None:
+    """Any `tokenizer.json` may stand beside a model's config, and is itself again after saving."""
+    words = {"[UNK]": 0, "the": 1, "fox": 2}
+    rust = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    rust.pre_tokenizer = pre_tokenizers.Whitespace()
+    rust.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert (
+        AutoTokenizer.from_pretrained(tmp_path)("the fox")["input_ids"] == tokenizer("the fox")["input_ids"]
+    )
 
 
 def test_unknown_entries_survive_saving(folder_of: Callable[[str], Path], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from hf_hub_io import JsonValue
 from hf_tokenize.errors import ContradictionError
-from hf_tokenize.load.files import CONFIG, TOKENIZER_JSON, SideFiles
+from hf_tokenize.load.files import CONFIG, FAMILY_KEY, TOKENIZER_JSON, SideFiles
 from hf_tokenize.special import AddedToken
 from hf_tokenize.tokenizer import PreTrainedTokenizer
 
@@ -35,7 +35,8 @@ def check_agreement(
     files: SideFiles, tokenizer: PreTrainedTokenizer, source: str, listed: Mapping[int, AddedToken]
 ) -> None:
     """Compares class, vocabulary sizes and added tokens across files. Raises ContradictionError."""
-    name = files.class_name()
+    # The family that we note beside a plain class is where options came from; it promises no kind of model.
+    name = None if FAMILY_KEY in files.config else files.class_name()
     wanted = _KIND_OF_CLASS.get(name or "")
     if wanted is not None and source == TOKENIZER_JSON and tokenizer.model_kind != wanted:
         raise _contradiction(
