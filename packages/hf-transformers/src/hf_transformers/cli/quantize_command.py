@@ -85,10 +85,7 @@ def quantize(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise QuantizeCommandError(f"{out} is there already", fix="name a folder that does not exist")
-    from hf_modeling import AutoModelForCausalLM
-    from hf_modeling.heads.causal_lm import CausalLM
-    from hf_quant import find_method, quantize_model
-    from hf_quant.calibrate import calibrate, perplexity
+    from hf_quant import find_method
     from hf_tokenize import AutoTokenizer
 
     config = settings_of(method, bits, group_size, settings or [])
@@ -105,22 +102,32 @@ def quantize(
     # Texts are read before the model, so that a short one is refused at once.
     data = None if text is None or not with_data else rows(text)
     held_out = None if evaluate is None else rows(evaluate)
+    write_quantized(model, out, config, data, held_out, resume)
+    tokenizer.save_pretrained(out)
+
+
+def write_quantized(
+    model: str,
+    out: Path,
+    config: QuantizationConfig,
+    data: Tensor | None,
+    held_out: Tensor | None,
+    resume: Path | None,
+) -> None:
+    """Quantize the model, with `data` if there are any, write it and its receipt, and print what was done."""
+    from hf_modeling import AutoModelForCausalLM
+    from hf_modeling.heads.causal_lm import CausalLM
+    from hf_quant import quantize_model
+    from hf_quant.calibrate import calibrate, perplexity
+
     loaded = AutoModelForCausalLM.from_pretrained(model)
     assert isinstance(loaded, CausalLM), "the class is one for causal language models"
     console = answers_console()
     before = None if held_out is None else perplexity(loaded, held_out)
 
-    def say(progress: Progress) -> None:
-        worst = max(progress.layers, key=lambda layer: layer.error, default=None)
-        told = "" if worst is None else f", error at most {worst.error:.4f} ({worst.module})"
-        how = "resumed" if progress.is_resumed else f"{progress.seconds:.1f} s"
-        console.print(
-            f"[dim]block {progress.block} of {progress.blocks}: {how}{escape(told)}[/]", soft_wrap=True
-        )
-
     record: dict[str, object] = {}
     if data is not None:
-        report = calibrate(loaded, config, data, resume=resume, progress=say)
+        report = calibrate(loaded, config, data, resume=resume, progress=_say)
         receipt = report.receipt
         record["layers"] = [
             {"module": line.module, "error": line.error, "nearest": line.nearest} for line in report.layers
@@ -129,7 +136,6 @@ def quantize(
         receipt = quantize_model(loaded, config)
     after = None if held_out is None else perplexity(loaded, held_out)
     loaded.save_pretrained(out)
-    tokenizer.save_pretrained(out)
     record |= json.loads(receipt.to_json())
     if before is not None and after is not None:
         record["perplexity"] = {"before": before, "after": after}
@@ -139,6 +145,15 @@ def quantize(
         console.print(f"perplexity {before:.4f} -> {after:.4f} ({after / before - 1:+.2%})")
     size = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     console.print(f"[bold]{escape(str(out))}[/]: {size / 1e6:,.2f} MB of weights", soft_wrap=True)
+
+
+def _say(progress: Progress) -> None:
+    """One line for each block that calibration has done."""
+    worst = max(progress.layers, key=lambda layer: layer.error, default=None)
+    told = "" if worst is None else f", error at most {worst.error:.4f} ({worst.module})"
+    how = "resumed" if progress.is_resumed else f"{progress.seconds:.1f} s"
+    line = f"[dim]block {progress.block} of {progress.blocks}: {how}{escape(told)}[/]"
+    answers_console().print(line, soft_wrap=True)
 
 
 def settings_of(
