@@ -77,9 +77,10 @@ def encode_plainly(engine: Engine, text: str, plan: Plan) -> BatchEncoding[list[
         data["token_type_ids"] = raw.type_ids
     if plan.attention_mask:
         data["attention_mask"] = [1] * len(ids)
-    return BatchEncoding(
-        data, details=partial(_details, [Row(raw, None, 0)], engine, (text,), plan, complete)
-    )
+    details = partial(_details_of_one, raw, engine, text, plan, complete)
+    batch: BatchEncoding[list[int]] = BatchEncoding(details=details)
+    batch.data = data  # as it is: nobody else has it
+    return batch
 
 
 def make_rows(raws: Sequence[RawEncoding], plan: Plan) -> list[Row]:
@@ -112,6 +113,12 @@ def _details(
         target = plan.padding.target(max(map(len, encodings)))
         encodings = [pad_encoding(encoding, plan.padding, target) for encoding in encodings]
     return tuple(encodings)
+
+
+def _details_of_one(
+    raw: RawEncoding, engine: Engine, text: str, plan: Plan, complete: bool
+) -> tuple[Encoding, ...]:
+    return _details([Row(raw, None, 0)], engine, (text,), plan, complete)
 
 
 def _pad(row: list[int], filler: int, length: int, side: Side) -> list[int]:
